@@ -1,0 +1,96 @@
+"""What every runtime offers: a session that runs tiles."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgerestore.errors import BackendError, MissingPartError
+
+if TYPE_CHECKING:
+    from edgerestore.bundle import Bundle
+
+
+class Session(Protocol):
+    """A loaded bundle, ready to run on one device."""
+
+    def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """N x 3 x tile x tile RGB in [0, 1] -> N x 3 x s*tile x s*tile, not clipped.
+
+        N is the bundle's own batch. Raises BackendError.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees the device's memory. Running afterwards is an error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One runtime: how it is found, installed and opened."""
+
+    name: str
+    package: str
+    """Name to import."""
+    distribution: str
+    """Name under which pip knows it."""
+    extra: str
+    """The extra of edgerestore that installs it."""
+    open: Callable[[Bundle, int], Session]
+    """Opens a verified bundle with a number of threads (0: the runtime's choice)."""
+    why_not_executable: Callable[[], str | None] = lambda: None
+    """Why this machine cannot execute, though the package is installed; None if it can."""
+
+    def version(self) -> str | None:
+        """The installed version, or None."""
+        try:
+            return importlib.metadata.version(self.distribution)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    def why_not(self) -> str | None:
+        """One line on why bundles cannot execute here; None if they can."""
+        if importlib.util.find_spec(self.package) is None:
+            return f"{self.package} is not installed: pip install 'edgerestore[{self.extra}]'"
+        return self.why_not_executable()
+
+    def require(self) -> None:
+        """Raises MissingPartError where bundles of this backend cannot execute."""
+        reason = self.why_not()
+        if reason:
+            raise MissingPartError(f"{self.name} cannot run here: {reason}")
+
+
+@contextlib.contextmanager
+def runtime_errors(backend: str, doing: str, *errors: type[BaseException]) -> Iterator[None]:
+    """Turns a runtime's own exceptions into one-line BackendErrors."""
+    try:
+        yield
+    except errors or (RuntimeError,) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise BackendError(f"{backend} failed {doing}: {lines[-1] if lines else error!r}") from error
+
+
+def open_session(bundle: Bundle, threads: int = 0) -> Session:
+    """Opens a session on a bundle in the runtime of its target.
+
+    Raises MissingPartError or BackendError. The bundle has been verified by being read.
+    """
+    from edgerestore.backends import find_backend
+
+    backend = find_backend(bundle.manifest.target.backend)
+    backend.require()
+    return backend.open(bundle, threads)
+
+
+def options_of(bundle: Bundle) -> dict[str, Any]:
+    """The runtime options that the bundle's target carries."""
+    return dict(bundle.manifest.target.options)

@@ -1,0 +1,304 @@
+"""Bundles: folders that explain and check themselves.
+
+``bundle.json`` says what the bundle is; ``SHA256SUMS`` (readable by ``sha256sum -c``) seals
+``bundle.json`` and every other file. Reading verifies every hash before anything else looks
+at a byte, so that no native loader ever sees a damaged file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgerestore.errors import BundleError, CheckFailedError, InputError
+from edgerestore.files import sha256_of
+from edgerestore.recipe import PrecisionName
+
+SCHEMA = 1
+MANIFEST = "bundle.json"
+SUMS = "SHA256SUMS"
+PROBE = "probe.npz"
+COMPILED = "compiled"
+MAX_MANIFEST_BYTES = 4 << 20
+MAX_FILES = 64
+
+_SUM_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9][A-Za-z0-9._-]{0,127})")
+
+Status = Literal["verified", "compiled, not executed", "not compiled, not executed"]
+
+
+class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of the manifest's tables."""
+
+
+class ModelFacts(_Record):
+    """Which network, and where its weights came from."""
+
+    name: str
+    task: str
+    scale: int
+    border: int
+    config: dict[str, Any]
+    params: int
+    weights_sha256: str
+
+
+class TargetFacts(_Record):
+    """The runtime and device that the files are for."""
+
+    name: str
+    backend: str
+    device: str
+    options: dict[str, str]
+
+
+class Contract(_Record):
+    """What goes in and what comes out, for one run."""
+
+    input_name: str
+    output_name: str
+    batch: int
+    channels: int
+    tile: int
+    """Input side in pixels; the output's is ``scale`` times that."""
+    overlap: int
+    """Input pixels that neighbouring tiles share."""
+    value_range: tuple[float, float]
+
+
+class PassFacts(_Record):
+    """One step that was applied, with its settings."""
+
+    name: str
+    settings: dict[str, Any]
+
+
+class Costs(_Record):
+    """What one tile costs, counted on the graph."""
+
+    params: int
+    macs: int
+    activations: int
+    """Values written by all operators."""
+    attention_score_bytes: int
+    """Bytes of score matrices in float32."""
+    not_counted: dict[str, int]
+    """Operators that the MAC counter did not count, with how often they occur."""
+    operators: dict[str, int]
+
+
+class CalibrationFacts(_Record):
+    """What INT8 ranges were collected on."""
+
+    name: str
+    crops: int
+    sha256: str
+
+
+class ImageScore(_Record):
+    """PSNR-Y of one image, for the FP32 network and for this bundle in its runtime."""
+
+    name: str
+    fp32_psnr_y_db: float
+    psnr_y_db: float
+
+
+class Accuracy(_Record):
+    """Accuracy against ground truth, measured in the runtime that executes the bundle."""
+
+    data: str
+    protocol: str
+    images: tuple[ImageScore, ...]
+    mean_drop_db: float
+    worst_drop_db: float
+    allowed_mean_drop_db: float
+    allowed_worst_drop_db: float
+
+
+class Parity(_Record):
+    """Whether the bundle's output was compared with the FP32 network's, and where."""
+
+    status: Status
+    runtime: str
+    """Runtime, version and device that executed it, or the compiler that accepted it."""
+    psnr_db: float | None = None
+    """Probe output against the FP32 network's, peak 1."""
+    floor_db: float | None = None
+    """PSNR that ``edgerestore check`` demands on another machine."""
+
+
+class Manifest(_Record):
+    """The whole of ``bundle.json``."""
+
+    schema: int
+    model: ModelFacts
+    precision: PrecisionName
+    target: TargetFacts
+    contract: Contract
+    files: dict[str, int]
+    """Model files with their sizes in bytes; the first one is opened."""
+    passes: tuple[PassFacts, ...]
+    costs: Costs
+    calibration: CalibrationFacts | None
+    accuracy: Accuracy | None
+    parity: Parity
+    tools: dict[str, str]
+    """Versions of the packages that took part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A folder whose every byte has been verified."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        """``<model>-<precision>-<target>``."""
+        m = self.manifest
+        return f"{m.model.name}-{m.precision}-{m.target.name}"
+
+    @property
+    def model_file(self) -> Path:
+        """The file that a runtime opens."""
+        return self.path / next(iter(self.manifest.files))
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the model files together."""
+        return sum(self.manifest.files.values())
+
+    def probe(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The small input and the FP32 network's output for it, N x 3 x H x W."""
+        with np.load(io.BytesIO((self.path / PROBE).read_bytes()), allow_pickle=False) as file:
+            return file["input"], file["output"]
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Verifies every file of a bundle, then reads it.
+
+    Raises BundleError, naming the file, for damage, for names that leave the folder, for
+    files that no line of ``SHA256SUMS`` covers and for another schema version.
+    """
+    if not (path / MANIFEST).is_file():
+        raise BundleError(f"{path}: not a bundle (no {MANIFEST})")
+    sums = _read_sums(path / SUMS)
+    _verify(path, sums)
+    data = (path / MANIFEST).read_bytes()
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path / MANIFEST}: larger than {MAX_MANIFEST_BYTES} bytes")
+    try:
+        version = msgspec.json.decode(data, type=_Version).schema
+        if version != SCHEMA:
+            raise BundleError(
+                f"{path / MANIFEST}: schema {version}, but this edgerestore reads {SCHEMA}; "
+                "build the bundle again or install the matching version"
+            )
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise BundleError(f"{path / MANIFEST}: {error}") from error
+    for name in [*manifest.files, PROBE]:
+        if name not in sums:
+            raise BundleError(f"{path}: '{name}' is not sealed by {SUMS}")
+    return Bundle(path, manifest)
+
+
+@contextlib.contextmanager
+def writing_bundle(path: Path) -> Iterator[Path]:
+    """Gives a folder beside ``path`` to fill; seals and renames it on success.
+
+    On any error or interruption the folder is removed and an older bundle stays as it was.
+    """
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        _seal(beside)
+        if path.exists():
+            retired = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
+            path.rename(retired)
+            beside.rename(path)
+            shutil.rmtree(retired)
+        else:
+            beside.rename(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes ``bundle.json``, indented for people."""
+    data = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    (folder / MANIFEST).write_bytes(data + b"\n")
+
+
+def write_probe(folder: Path, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+    """Writes ``probe.npz`` from ``input`` and ``output``."""
+    np.savez_compressed(folder / PROBE, **arrays)
+
+
+def probe_psnr_db(result: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """PSNR in dB of two outputs in [0, 1], peak 1, all channels; NaN counts as 0 dB."""
+    if result.shape != expected.shape:
+        raise CheckFailedError(f"output is {result.shape}, but should be {expected.shape}")
+    if not np.isfinite(result).all():
+        return 0.0
+    error = np.mean((result.astype(np.float64) - expected) ** 2)
+    return float(min(200.0, -10 * np.log10(max(float(error), 1e-30))))
+
+
+class _Version(msgspec.Struct):
+    schema: int
+
+
+def _seal(folder: Path) -> None:
+    names = sorted(p.name for p in folder.iterdir())
+    lines = [f"{sha256_of(folder / name)}  {name}\n" for name in names]
+    (folder / SUMS).write_text("".join(lines))
+
+
+def _read_sums(path: Path) -> dict[str, str]:
+    try:
+        text = path.read_bytes().decode("ascii")
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{path}: damaged: not ASCII") from error
+    sums: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n")[:-1], 1):
+        match = _SUM_LINE.fullmatch(line)
+        if not match or match[2] in sums or number > MAX_FILES:
+            raise BundleError(f"{path}: damaged at line {number}")
+        sums[match[2]] = match[1]
+    if not text.endswith("\n"):
+        raise BundleError(f"{path}: damaged: cut off")
+    return sums
+
+
+def _verify(path: Path, sums: Mapping[str, str]) -> None:
+    if MANIFEST not in sums:
+        raise BundleError(f"{path / SUMS}: damaged: does not seal {MANIFEST}")
+    for name, expected in sums.items():
+        file = path / name
+        if file.is_symlink() or not file.is_file():
+            raise BundleError(f"{file}: missing, or not a plain file, though {SUMS} lists it")
+        if sha256_of(file) != expected:
+            raise BundleError(
+                f"{file}: damaged: its SHA-256 is not the one in {SUMS}; copy the bundle again"
+            )
+    for entry in path.iterdir():
+        if entry.name not in sums and entry.name not in (SUMS, COMPILED):
+            raise BundleError(f"{entry}: not sealed by {SUMS}; remove it or copy the bundle again")

@@ -1,0 +1,63 @@
+"""Image quality, with peak, channel and border always explicit."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgerestore.errors import InputError, MissingPartError
+
+PEAK = 255.0
+"""All figures are of 8-bit values; PSNR's peak is 255, never the data's maximum."""
+
+
+def luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """ITU-R BT.601 luma in [16, 235], H x W, from RGB uint8, unrounded.
+
+    The Y that super-resolution papers measure on (MATLAB's ``rgb2ycbcr``).
+    """
+    weights = np.array([65.481, 128.553, 24.966]) / 255.0
+    return image.astype(np.float64) @ weights + 16.0
+
+
+def psnr_y_db(result: NDArray[np.uint8], truth: NDArray[np.uint8], *, border: int) -> float:
+    """PSNR in dB of luma, ``border`` pixels cut on every side, peak 255.
+
+    Identical images give infinity. Raises InputError where the shapes differ.
+    """
+    a, b = _luma_pair(result, truth, border)
+    mse = float(np.mean((a - b) ** 2))
+    return float("inf") if mse == 0 else float(10 * np.log10(PEAK**2 / mse))
+
+
+def ssim_y(result: NDArray[np.uint8], truth: NDArray[np.uint8], *, border: int) -> float:
+    """SSIM of luma by scikit-image: Gaussian window of sigma 1.5, data range 255.
+
+    ``border`` pixels are cut on every side first. Population covariance, as in Wang et al.
+    """
+    try:
+        from skimage.metrics import structural_similarity
+    except ImportError as error:
+        raise MissingPartError(
+            "SSIM needs scikit-image: pip install 'edgerestore[evaluate]'"
+        ) from error
+    a, b = _luma_pair(result, truth, border)
+    return float(
+        structural_similarity(
+            a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=PEAK
+        )
+    )
+
+
+def to_uint8(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Rounds values in [0, 1] to 8 bits, clipping what lies outside."""
+    return np.clip(np.rint(image * PEAK), 0, PEAK).astype(np.uint8)
+
+
+def _luma_pair(
+    result: NDArray[np.uint8], truth: NDArray[np.uint8], border: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if result.shape != truth.shape:
+        raise InputError(f"cannot compare images of {result.shape} and {truth.shape}")
+    inner = slice(border, -border or None)
+    return luma(result)[inner, inner], luma(truth)[inner, inner]

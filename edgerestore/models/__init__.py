@@ -1,0 +1,146 @@
+"""The models, as facts. Importing this pulls in no framework; building one needs torch."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgerestore.errors import MissingPartError, UnknownNameError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SHIPPED_WEIGHTS = Path(__file__).parent.parent / "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class SizeRule:
+    """Input heights and widths that a network takes; others are padded and cropped."""
+
+    minimum: int = 1
+    multiple_of: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What is known of a model without building it."""
+
+    name: str
+    task: str
+    scale: int
+    """Output size over input size."""
+    factory: str
+    """``module:function`` that builds the reference form from ``config``."""
+    config: Mapping[str, Any]
+    params: int
+    """Learned values that take part in the output."""
+    dead_params: int
+    """Values that the publication's own count holds but its network never uses."""
+    tile: int
+    """Input side that deployment defaults to, in pixels."""
+    macs: int
+    """Multiply-accumulates for one tile, attention products included."""
+    size_rule: SizeRule = field(default_factory=SizeRule)
+    border: int = 0
+    """Pixels that the field's protocol cuts on each side before PSNR."""
+    source: str = ""
+
+    @property
+    def weights(self) -> Path | None:
+        """The weights file that the package ships, if it ships one."""
+        path = SHIPPED_WEIGHTS / f"{self.name}.safetensors"
+        return path if path.is_file() else None
+
+
+_ESRT_PAPER = "Lu et al., Transformer for Single Image Super-Resolution, arXiv 2108.11084"
+_ESRT_FACTORY = "edgerestore.models.esrt:build"
+
+MODELS: dict[str, ModelSpec] = {
+    spec.name: spec
+    for spec in (
+        ModelSpec(
+            name="esrt_x2",
+            task="super-resolution",
+            scale=2,
+            factory=_ESRT_FACTORY,
+            config={"scale": 2},
+            params=677_771,
+            dead_params=12,
+            tile=48,
+            macs=0,
+            size_rule=SizeRule(minimum=4),
+            border=2,
+            source=_ESRT_PAPER,
+        ),
+        ModelSpec(
+            name="esrt_x3",
+            task="super-resolution",
+            scale=3,
+            factory=_ESRT_FACTORY,
+            config={"scale": 3},
+            params=770_251,
+            dead_params=12,
+            tile=48,
+            macs=0,
+            size_rule=SizeRule(minimum=4),
+            border=3,
+            source=_ESRT_PAPER,
+        ),
+        ModelSpec(
+            name="esrt_x4",
+            task="super-resolution",
+            scale=4,
+            factory=_ESRT_FACTORY,
+            config={"scale": 4},
+            params=751_755,
+            dead_params=12,
+            tile=48,
+            macs=0,
+            size_rule=SizeRule(minimum=4),
+            border=4,
+            source=_ESRT_PAPER,
+        ),
+        ModelSpec(
+            name="esrt_s_x2",
+            task="super-resolution",
+            scale=2,
+            factory=_ESRT_FACTORY,
+            config={"scale": 2, "features": 16, "blocks": 2, "heads": 4, "skip": "bilinear"},
+            params=128_467,
+            dead_params=0,
+            tile=48,
+            macs=0,
+            size_rule=SizeRule(minimum=4),
+            border=2,
+            source="compact variant of ESRT, for two CPU cores",
+        ),
+    )
+}
+
+
+def find_model(name: str) -> ModelSpec:
+    """Looks a model up. Raises UnknownNameError, which offers the nearest name."""
+    if name not in MODELS:
+        raise UnknownNameError("model", name, MODELS)
+    return MODELS[name]
+
+
+def build_network(spec: ModelSpec) -> nn.Module:
+    """Builds the reference form with fresh weights, in evaluation mode.
+
+    Raises MissingPartError without torch.
+    """
+    module, function = spec.factory.split(":")
+    try:
+        factory = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingPartError(
+            "building a network needs torch: pip install 'edgerestore[host]'"
+        ) from error
+    network: nn.Module = factory(**spec.config)
+    return network.eval()

@@ -1,0 +1,46 @@
+"""Building blocks that more than one network uses."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Scale(nn.Module):
+    """Multiplies by one learned scalar."""
+
+    def __init__(self, initial: float = 1.0) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((1,), initial))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale
+
+
+class ChannelAttention(nn.Module):
+    """Scales each channel by a gate in (0, 1) computed from its global average."""
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(channels, channels // reduction, 1)
+        self.excite = nn.Conv2d(channels // reduction, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = x.mean(dim=(2, 3), keepdim=True)
+        gate = torch.sigmoid(self.excite(torch.relu(self.squeeze(gate))))
+        return x * gate
+
+
+class Upsampler(nn.Sequential):
+    """Convolutions and pixel shuffles: N x C x H x W -> N x C x sH x sW.
+
+    Scales 2 and 4 are one and two steps of 2; scale 3 is one step.
+    """
+
+    def __init__(self, channels: int, scale: int) -> None:
+        steps = {2: (2,), 3: (3,), 4: (2, 2)}[scale]
+        layers: list[nn.Module] = []
+        for step in steps:
+            layers += [nn.Conv2d(channels, channels * step * step, 3, padding=1)]
+            layers += [nn.PixelShuffle(step)]
+        super().__init__(*layers)

@@ -1,0 +1,115 @@
+"""TOML files as checked values: recipes, targets, calibration sets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+from edgerestore.errors import InputError, RecipeError, suggestion
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+Rate = Annotated[float, msgspec.Meta(gt=0)]
+PrecisionName = Literal["fp32", "fp16", "bf16", "int8"]
+
+MAX_TOML_BYTES = 1 << 20
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How weights are trained; one seed gives one result on one machine."""
+
+    data: tuple[str, ...]
+    """Folders of clean pictures, below the folder that ``--data`` names."""
+    steps: Positive
+    batch: Positive = 8
+    patch: Positive = 32
+    """Side of the low-resolution crop, in pixels."""
+    learning_rate: Rate = 1e-3
+    final_learning_rate: Rate = 1e-6
+    """Reached by half a cosine after the warm-up."""
+    warmup_steps: Annotated[int, msgspec.Meta(ge=0)] = 200
+    clip_norm: Rate = 1.0
+    ema: Fraction = 0.999
+    """Decay of the weight average, which is what validates and ships."""
+    amp: Literal["fp32", "bf16"] = "bf16"
+    seed: int = 0
+    validate_every: Positive = 1000
+    checkpoint_every: Positive = 250
+
+
+class BuildSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What ``edgerestore build`` makes; the command line overrides each field."""
+
+    targets: tuple[str, ...]
+    precisions: tuple[PrecisionName, ...]
+    tile: Positive | None = None
+    """Input pixels on a side; the model's default tile where absent."""
+    calibration: str = "photos"
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One model, how it is trained and what is built from it."""
+
+    model: str
+    weights: str | None = None
+    """A safetensors file, relative to the recipe; the shipped weights where absent."""
+    train: TrainSettings | None = None
+    build: BuildSettings | None = None
+
+
+def read_toml(path: Path, kind: type[T]) -> T:
+    """Reads a TOML file into ``kind``; unknown keys and wrong types are errors.
+
+    Raises RecipeError, which names the file, the key and the nearest known key.
+    """
+    try:
+        if path.stat().st_size > MAX_TOML_BYTES:
+            raise RecipeError(f"{path}: larger than {MAX_TOML_BYTES} bytes; not a {kind.__name__}")
+        return msgspec.toml.decode(path.read_bytes(), type=kind)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except msgspec.ValidationError as error:
+        raise RecipeError(f"{path}: {_explain(str(error), kind)}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not valid TOML: {error}") from error
+
+
+def _explain(message: str, kind: type[msgspec.Struct]) -> str:
+    """Adds the nearest known key to msgspec's message about an unknown one."""
+    unknown = re.search(r"unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?", message)
+    if not unknown:
+        return message.replace("`$.", "key `")
+    key, place = unknown.group(1), unknown.group(2) or ""
+    fields = _fields_at(kind, place)
+    where = f" in [{place}]" if place else ""
+    return f"unknown key '{key}'{where}; {suggestion(key, fields)}"
+
+
+def _fields_at(kind: type[msgspec.Struct], place: str) -> list[str]:
+    """Names of the fields of the table at a dotted path such as ``train``."""
+    info = msgspec.inspect.type_info(kind)
+    for step in re.findall(r"[A-Za-z_]+", place):
+        assert isinstance(info, msgspec.inspect.StructType)
+        info = next(field.type for field in info.fields if field.encode_name == step)
+        info = next(iter(_structs_in(info)), info)
+    assert isinstance(info, msgspec.inspect.StructType)
+    return [field.encode_name for field in info.fields]
+
+
+def _structs_in(info: msgspec.inspect.Type) -> list[msgspec.inspect.StructType]:
+    """Struct types inside optional, sequence and mapping types."""
+    if isinstance(info, msgspec.inspect.StructType):
+        return [info]
+    inner: list[msgspec.inspect.Type] = []
+    if isinstance(info, msgspec.inspect.UnionType):
+        inner = list(info.types)
+    elif isinstance(info, (msgspec.inspect.ListType, msgspec.inspect.VarTupleType)):
+        inner = [info.item_type]
+    elif isinstance(info, msgspec.inspect.DictType):
+        inner = [info.value_type]
+    return [struct for item in inner for struct in _structs_in(item)]

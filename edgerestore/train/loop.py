@@ -1,0 +1,190 @@
+"""One plain training loop: seeded, resumable, logged."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgerestore import metrics
+from edgerestore.errors import CheckpointError, InputError
+from edgerestore.evaluation import ImagePair
+from edgerestore.files import write_beside
+from edgerestore.models import ModelSpec, build_network
+from edgerestore.models.weights import save_weights
+from edgerestore.recipe import TrainSettings
+from edgerestore.train.data import SuperResolutionData
+
+LOG_EVERY = 50
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run stands; handed to the caller's progress display after each log line."""
+
+    step: int
+    steps: int
+    loss: float
+    steps_per_s: float
+    psnr_y_db: float | None
+
+
+def train(
+    spec: ModelSpec,
+    settings: TrainSettings,
+    data: SuperResolutionData,
+    validation: list[ImagePair],
+    out: Path,
+    *,
+    resume: bool = False,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Path:
+    """Trains from scratch and returns the weights file, ``out/<model>.safetensors``.
+
+    The average of the weights (EMA) is validated and shipped. ``out/last.pt`` continues a
+    killed run with ``resume``: with the same settings and machine it ends with the same
+    weights as an uninterrupted one. ``out/log.jsonl`` holds one JSON object a line.
+    Raises InputError where ``out`` holds another run.
+    """
+    torch.manual_seed(settings.seed)
+    network = build_network(spec).train()
+    average = build_network(spec)
+    average.load_state_dict(network.state_dict())
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
+    run = _Run(spec, settings, network, average, optimizer, out)
+    run.begin(resume)
+    started, first = time.perf_counter(), run.step
+    while run.step < settings.steps:
+        loss = _step(run, data)
+        if run.step % settings.validate_every == 0 or run.step == settings.steps:
+            run.psnr_y_db = mean_psnr_y_db(average, validation, spec.border)
+        if run.step % LOG_EVERY == 0 or run.step == settings.steps:
+            rate = (run.step - first) / (time.perf_counter() - started)
+            progress = Progress(run.step, settings.steps, loss.item(), rate, run.psnr_y_db)
+            run.log(progress)
+            report(progress)
+        if run.step % settings.checkpoint_every == 0 or run.step == settings.steps:
+            run.checkpoint()
+    return run.finish([pair.name for pair in validation])
+
+
+def learning_rate_at(settings: TrainSettings, step: int) -> float:
+    """Linear warm-up, then half a cosine down to the final rate; ``step`` counts from 0."""
+    if step < settings.warmup_steps:
+        return settings.learning_rate * (step + 1) / settings.warmup_steps
+    span = max(1, settings.steps - settings.warmup_steps)
+    cosine = 0.5 + 0.5 * math.cos(math.pi * (step - settings.warmup_steps) / span)
+    low = settings.final_learning_rate
+    return low + (settings.learning_rate - low) * cosine
+
+
+@torch.inference_mode()
+def mean_psnr_y_db(network: nn.Module, pairs: list[ImagePair], border: int) -> float:
+    """Mean PSNR-Y in dB of whole images in float32, each rounded to 8 bits."""
+    network.eval()
+    scores = []
+    for pair in pairs:
+        image = torch.from_numpy(pair.low).permute(2, 0, 1)[None].float() / 255
+        result = network(image)[0].permute(1, 2, 0).numpy()
+        scores.append(metrics.psnr_y_db(metrics.to_uint8(result), pair.high, border=border))
+    return float(np.mean(scores))
+
+
+@dataclass(slots=True)
+class _Run:
+    spec: ModelSpec
+    settings: TrainSettings
+    network: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Optimizer
+    out: Path
+    step: int = 0
+    psnr_y_db: float | None = None
+    seconds: float = 0.0
+
+    def begin(self, resume: bool) -> None:
+        last = self.out / "last.pt"
+        if not last.exists():
+            return
+        if not resume:
+            raise InputError(f"{self.out}: holds a run already; --resume continues it")
+        try:
+            state = torch.load(last, map_location="cpu", weights_only=True)
+            if state["settings"] != self._fingerprint():
+                raise InputError(f"{last}: was made by other settings; train into a new folder")
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.psnr_y_db = state["step"], state["psnr_y_db"]
+        except (RuntimeError, KeyError, EOFError, ValueError) as error:
+            raise CheckpointError(f"{last}: damaged; delete it to start again") from error
+
+    def checkpoint(self) -> None:
+        state = {
+            "settings": self._fingerprint(),
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "psnr_y_db": self.psnr_y_db,
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_beside(self.out / "last.pt", buffer.getvalue())
+
+    def log(self, progress: Progress) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        line = {name: getattr(progress, name) for name in Progress.__slots__}
+        with (self.out / "log.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def finish(self, validated_on: list[str]) -> Path:
+        path = self.out / f"{self.spec.name}.safetensors"
+        metadata: dict[str, Any] = {
+            "training": msgspec.to_builtins(self.settings),
+            "torch": torch.__version__,
+            "scores": [
+                {
+                    "psnr_y_db": self.psnr_y_db,
+                    "images": validated_on,
+                    "border": self.spec.border,
+                    "protocol": "whole image, float32, rounded to 8 bits, mean over images",
+                }
+            ],
+        }
+        save_weights(path, self.spec, self.average.state_dict(), metadata)
+        return path
+
+    def _fingerprint(self) -> str:
+        return json.dumps([self.spec.name, msgspec.to_builtins(self.settings)], sort_keys=True)
+
+
+def _step(run: _Run, data: SuperResolutionData) -> Tensor:
+    settings = run.settings
+    for group in run.optimizer.param_groups:
+        group["lr"] = learning_rate_at(settings, run.step)
+    low, high = data.batch(settings.seed, run.step, settings.batch)
+    with torch.autocast("cpu", torch.bfloat16, enabled=settings.amp == "bf16"):
+        result = run.network(low)
+    loss = nn.functional.l1_loss(result.float(), high)
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(run.network.parameters(), settings.clip_norm)
+    run.optimizer.step()
+    run.step += 1
+    with torch.no_grad():
+        # A young average forgets its random start faster than the full decay would.
+        decay = min(settings.ema, (1 + run.step) / (10 + run.step))
+        averages = list(run.average.parameters())
+        torch._foreach_lerp_(averages, list(run.network.parameters()), 1 - decay)
+    return loss.detach()
