@@ -1,0 +1,6 @@
+"""``python -m edgerestore``."""
+
+from edgerestore.cli import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,86 @@
+"""The command line: one file per verb, each a few lines over the library.
+
+Nothing but typer is imported before a verb runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from edgerestore.cli import (
+    bench,
+    build,
+    bundles,
+    catalogue,
+    demo,
+    evaluate,
+    restore,
+    train,
+)
+from edgerestore.errors import AccuracyError, EdgeRestoreError
+
+EXIT_INTERRUPTED = 130
+EXIT_BAD_INPUT = 3
+
+app = typer.Typer(
+    name="edgerestore",
+    help="From a PyTorch image-restoration transformer to a verified artifact on the device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+VERBS = (demo, catalogue, train, build, bundles, restore, evaluate, bench)
+for verb in VERBS:
+    verb.register(app)
+
+
+@app.callback()
+def options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; any position.")
+    ] = False,
+) -> None:
+    """Reads the options that come before a verb."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line and returns its exit code; errors become one line on stderr."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments or bool(os.environ.get("EDGERESTORE_DEBUG"))
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        code = app(arguments, standalone_mode=False)
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing half-written was left", EXIT_INTERRUPTED)
+    except typer.Abort:
+        return EXIT_INTERRUPTED
+    except typer.TyperException as error:
+        return _fail(error.format_message(), EXIT_BAD_INPUT)
+    except EdgeRestoreError as error:
+        if debug:
+            raise
+        if isinstance(error, AccuracyError) and error.details:
+            print(error.details, file=sys.stderr)
+        return _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output, `head` for one, has left: nobody is there to be told.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+        return EXIT_INTERRUPTED
+    except MemoryError:
+        return _fail("out of memory; use a smaller tile or image", EXIT_BAD_INPUT)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"edgerestore: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())
