@@ -47,6 +47,8 @@ class ModelSpec:
     border: int = 0
     """Pixels that the field's protocol cuts on each side before PSNR."""
     source: str = ""
+    reference_names: str = ""
+    """``module:function`` that maps the authors' tensor names to ours, given ours."""
 
     @property
     def weights(self) -> Path | None:
@@ -57,6 +59,7 @@ class ModelSpec:
 
 _ESRT_PAPER = "Lu et al., Transformer for Single Image Super-Resolution, arXiv 2108.11084"
 _ESRT_FACTORY = "edgerestore.models.esrt:build"
+_ESRT_NAMES = "edgerestore.models.esrt_names:from_reference_names"
 
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
@@ -74,6 +77,7 @@ MODELS: dict[str, ModelSpec] = {
             size_rule=SizeRule(minimum=4),
             border=2,
             source=_ESRT_PAPER,
+            reference_names=_ESRT_NAMES,
         ),
         ModelSpec(
             name="esrt_x3",
@@ -88,6 +92,7 @@ MODELS: dict[str, ModelSpec] = {
             size_rule=SizeRule(minimum=4),
             border=3,
             source=_ESRT_PAPER,
+            reference_names=_ESRT_NAMES,
         ),
         ModelSpec(
             name="esrt_x4",
@@ -102,6 +107,7 @@ MODELS: dict[str, ModelSpec] = {
             size_rule=SizeRule(minimum=4),
             border=4,
             source=_ESRT_PAPER,
+            reference_names=_ESRT_NAMES,
         ),
         ModelSpec(
             name="esrt_s_x2",

@@ -1,12 +1,8 @@
-"""Weights files: ours (safetensors with metadata) and those of the networks' authors."""
+"""Weights files of this package: safetensors whose header explains itself."""
 
 from __future__ import annotations
 
 import json
-import os
-import pickle
-import re
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +15,13 @@ from torch import Tensor, nn
 
 from edgerestore.errors import CheckpointError, InputError
 from edgerestore.files import write_beside
-from edgerestore.models import MODELS, ModelSpec, build_network
+from edgerestore.models import ModelSpec, build_network
 
 FORMAT = "edgerestore-weights-1"
-MAX_CHECKPOINT_BYTES = 2 << 30
-NESTED_KEYS = ("state_dict", "params_ema", "params", "model")
-"""Where training frameworks put the tensors inside a checkpoint."""
+MAX_FILE_BYTES = 2 << 30
 MAX_NAMES_SHOWN = 4
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +44,11 @@ def save_weights(
 
 def load_weights(path: Path, spec: ModelSpec) -> Weights:
     """Reads our safetensors. Raises CheckpointError for damage, NaN or another model."""
+    tensors, header = read_safetensors(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = json.loads(header.get("edgerestore", "null"))
-    except (SafetensorError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: damaged: its header is not JSON: {error}") from error
     if header.get("format") != FORMAT or not isinstance(metadata, dict):
         raise CheckpointError(
             f"{path}: not written by edgerestore; 'edgerestore import-weights' converts it"
@@ -65,7 +57,7 @@ def load_weights(path: Path, spec: ModelSpec) -> Weights:
         raise CheckpointError(
             f"{path}: holds weights of '{metadata.get('model')}', not of '{spec.name}'"
         )
-    check_tensors(path, spec, tensors)
+    check_tensors(path, spec.name, tensors, state_shapes(spec))
     return Weights(tensors, metadata)
 
 
@@ -81,113 +73,75 @@ def load_network(spec: ModelSpec, path: Path | None = None) -> nn.Module:
     return network
 
 
-def import_checkpoint(path: Path, spec: ModelSpec) -> Weights:
-    """Reads an authors' checkpoint under its own names into ours.
-
-    ``.pth`` and ``.pt`` load with ``weights_only=True``; ``module.`` prefixes and one level
-    of nesting are taken off; tensors that the network declares but never uses are dropped.
-    Raises CheckpointError for anything that does not fit, naming keys and shapes.
-    """
-    foreign = _read_checkpoint(path)
-    tensors: dict[str, Tensor] = {}
-    dropped: list[str] = []
-    rename = reference_names(spec)
-    for name, tensor in foreign.items():
-        ours = rename(name)
-        if ours is None:
-            dropped.append(name)
-        else:
-            tensors[ours] = tensor.to(torch.float32)
-    check_tensors(path, spec, tensors, said={rename(name) or "": name for name in foreign})
-    metadata = {"imported_from": path.name, "dropped": sorted(dropped)}
-    return Weights(tensors, metadata)
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and header of any safetensors file. Raises CheckpointError for damage."""
+    require_plain_file(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def reference_names(spec: ModelSpec) -> Callable[[str], str | None]:
-    """Returns the map from the authors' tensor names to ours; None for dead tensors."""
-    from edgerestore.models.esrt import from_reference_name
+def require_plain_file(path: Path) -> None:
+    """Raises InputError for what is no file, CheckpointError for one of over 2 GiB."""
+    try:
+        if not path.is_file():
+            raise InputError(f"{path}: {'not a plain file' if path.exists() else 'no such file'}")
+        size = path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if size > MAX_FILE_BYTES:
+        raise CheckpointError(
+            f"{path}: {size / (1 << 30):.1f} GiB; no checkpoint of these models exceeds "
+            f"{MAX_FILE_BYTES >> 30} GiB"
+        )
 
-    return from_reference_name
+
+def state_shapes(spec: ModelSpec) -> dict[str, Shape]:
+    """Names and shapes of a model's tensors, without memory for their values."""
+    with torch.device("meta"):
+        return {
+            name: tuple(value.shape) for name, value in build_network(spec).state_dict().items()
+        }
 
 
 def check_tensors(
-    path: Path, spec: ModelSpec, tensors: Mapping[str, Tensor], said: Mapping[str, str] | None = None
+    path: Path,
+    model: str,
+    tensors: Mapping[str, Tensor],
+    wanted: Mapping[str, Shape],
+    hint: Callable[[], str] = lambda: "",
 ) -> None:
-    """Raises CheckpointError unless every tensor of the model is there, alone and finite.
+    """Raises CheckpointError unless ``tensors`` are the wanted ones: all, alone and finite.
 
-    ``said`` maps our names to the file's own, for messages.
+    ``hint`` is asked for what the file may be instead, once it is known not to fit.
     """
-    with torch.device("meta"):
-        wanted = {k: tuple(v.shape) for k, v in build_network(spec).state_dict().items()}
-    names = said or {}
-    missing = [k for k in wanted if k not in tensors]
-    extra = [names.get(k, k) for k in tensors if k not in wanted]
+    missing = [name for name in wanted if name not in tensors]
+    extra = [name for name in tensors if name not in wanted]
     if missing or extra:
         raise CheckpointError(
-            f"{path}: not a checkpoint of '{spec.name}': "
-            f"{_some('missing', missing)}; {_some('unexpected', extra)}{_other(tensors, spec)}"
+            f"{path}: not a checkpoint of '{model}': {_some('missing', missing)}; "
+            f"{_some('unexpected', extra)}{hint()}"
         )
     for name, shape in wanted.items():
         tensor = tensors[name]
         if tuple(tensor.shape) != shape:
             raise CheckpointError(
-                f"{path}: '{names.get(name, name)}' is {tuple(tensor.shape)}, but "
-                f"'{spec.name}' needs {shape}{_other(tensors, spec)}"
+                f"{path}: '{name}' is {tuple(tensor.shape)}, but '{model}' needs {shape}{hint()}"
             )
+        plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+        if not (plain and tensor.is_floating_point()):
+            raise CheckpointError(f"{path}: '{name}' is no plain tensor of floating-point numbers")
         if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: '{names.get(name, name)}' holds NaN or infinity")
-
-
-def _read_checkpoint(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.stat().st_size > MAX_CHECKPOINT_BYTES:
-            raise CheckpointError(f"{path}: larger than {MAX_CHECKPOINT_BYTES >> 30} GiB")
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: holds Python objects that could run code, not only tensors; refused"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, SafetensorError, zipfile.BadZipFile) as e:
-        raise CheckpointError(f"{path}: damaged or not a checkpoint: {_first_line(e)}") from e
-    return _tensors_of(path, content)
-
-
-def _tensors_of(path: Path, content: object) -> dict[str, Tensor]:
-    for key in NESTED_KEYS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise CheckpointError(f"{path}: no mapping of names to tensors at its top or in "
-                              f"{', '.join(NESTED_KEYS)}")
-    return {re.sub(r"^(module\.)+", "", str(name)): value for name, value in content.items()}
-
-
-def _other(tensors: Mapping[str, Tensor], spec: ModelSpec) -> str:
-    """Says which other model the tensors fit, if one does."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    for other in MODELS.values():
-        if other is spec:
-            continue
-        with torch.device("meta"):
-            state = build_network(other).state_dict()
-        if {name: tuple(tensor.shape) for name, tensor in state.items()} == shapes:
-            return f"; it fits '{other.name}'"
-    return ""
+            raise CheckpointError(f"{path}: '{name}' holds NaN or infinity")
 
 
 def _some(word: str, names: list[str]) -> str:
     if not names:
         return f"none {word}"
-    shown = ", ".join(names[:MAX_NAMES_SHOWN])
+    shown = ", ".join(name[:80] for name in names[:MAX_NAMES_SHOWN])
     more = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
     return f"{len(names)} {word} ({shown}{more})"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].split(os.linesep)[0]
