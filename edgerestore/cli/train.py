@@ -1,9 +1,133 @@
-"""The verbs of this stage."""
+"""The verbs that make weights: ``train`` and ``import-weights``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+from edgerestore.cli.output import Json, console, print_json, progress
+
+if TYPE_CHECKING:
+    from edgerestore.evaluation import ImagePair
+    from edgerestore.models import ModelSpec
+    from edgerestore.recipe import TrainSettings
 
 
 def register(app: typer.Typer) -> None:
     """Adds the verbs of this file to the command line."""
+    app.command("train")(train)
+    app.command("import-weights")(import_weights)
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped one.")],
+    data: Annotated[Path, typer.Option(help="Folder that holds the recipe's data folders.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where weights, log and checkpoint go; runs/<model>.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    validate: Annotated[
+        Path | None, typer.Option(help="Folder of pairs to measure PSNR-Y on, such as Set5.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Trains a model as a recipe says, from scratch or on from a checkpoint."""
+    from edgerestore.errors import RecipeError
+    from edgerestore.evaluation import read_pairs
+    from edgerestore.models import find_model
+    from edgerestore.recipe import Recipe, read_toml
+    from edgerestore.shipped import shipped_toml
+
+    path = shipped_toml("recipes", recipe)
+    read = read_toml(path, Recipe)
+    if read.train is None:
+        raise RecipeError(f"{path}: has no [train] table")
+    spec = find_model(read.model)
+    pairs = read_pairs(validate, spec.scale) if validate else []
+    weights, seconds = _train(spec, read.train, data, pairs, out or Path("runs", spec.name), resume)
+    if json:
+        print_json({"model": spec.name, "weights": weights, "seconds": round(seconds, 1)})
+    else:
+        console().print(f"wrote {weights} after {seconds:.0f} s")
+
+
+def import_weights(
+    model: Annotated[str, typer.Argument(help="A name that 'edgerestore models' lists.")],
+    file: Annotated[Path, typer.Argument(help="The authors' .pth, .pt or .safetensors file.")],
+    out: Annotated[Path, typer.Option(help="The safetensors file to write.")],
+    json: Json = False,
+) -> None:
+    """Converts an authors' checkpoint into weights of this package; runs nothing in it."""
+    from edgerestore.errors import InputError
+    from edgerestore.models import find_model
+    from edgerestore.models.checkpoints import import_checkpoint
+    from edgerestore.models.weights import save_weights
+
+    spec = find_model(model)
+    if out.suffix != ".safetensors":
+        raise InputError(f"--out {out}: must end in .safetensors")
+    weights = import_checkpoint(file, spec)
+    save_weights(out, spec, weights.tensors, weights.metadata)
+    params = sum(tensor.numel() for tensor in weights.tensors.values())
+    dropped = len(weights.metadata["imported_from"]["dropped"])
+    if json:
+        print_json({"model": model, "weights": out, "params": params, "dropped": dropped})
+    else:
+        console().print(f"wrote {out}: {params:,} values of {model}; {dropped} unused ones dropped")
+
+
+def _train(
+    spec: ModelSpec,
+    settings: TrainSettings,
+    data: Path,
+    pairs: list[ImagePair],
+    out: Path,
+    resume: bool,
+) -> tuple[Path, float]:
+    """Runs the loop behind a progress bar; returns the weights file and the seconds taken."""
+    import time
+
+    from edgerestore.train.data import SuperResolutionData
+    from edgerestore.train.loop import Progress
+    from edgerestore.train.loop import train as run
+
+    started = time.perf_counter()
+    with progress() as bar:
+        task = bar.add_task("reading pictures", total=None)
+        pictures = SuperResolutionData(data, settings.data, spec.scale, settings.patch)
+
+        def report(at: Progress) -> None:
+            score = "" if at.psnr_y_db is None else f", {at.psnr_y_db:.2f} dB"
+            text = f"loss {at.loss:.4f}, {at.steps_per_s:.1f} steps/s{score}"
+            bar.update(task, description=text, completed=at.step, total=at.steps)
+
+        with _interruptible() as stop:
+            weights = run(
+                spec, settings, pictures, pairs, out, resume=resume, report=report, stop=stop
+            )
+    return weights, time.perf_counter() - started
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Lets the first Ctrl-C or SIGTERM end a run between two steps, with its state kept."""
+    import signal
+
+    asked: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: object) -> None:
+        asked.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

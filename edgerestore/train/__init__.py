@@ -1,0 +1,1 @@
+"""Training from scratch: data, degradations and one plain loop. Needs torch."""

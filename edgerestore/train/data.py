@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from edgerestore.errors import InputError
+from edgerestore.pictures import picture_files, read_rgb
 from edgerestore.train.degradations import crop_to_multiple, matlab_bicubic
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +37,21 @@ class SuperResolutionData:
         self.pairs: list[Pair] = []
         for folder in folders:
             for path in picture_files(root / folder):
-                with Image.open(path) as image:
-                    high = crop_to_multiple(np.asarray(image.convert("RGB")), scale)
+                high = crop_to_multiple(read_rgb(path), scale)
                 if min(high.shape[:2]) >= scale * patch:
                     self.pairs.append(Pair(path.name, matlab_bicubic(high, scale), high))
         if not self.pairs:
             raise InputError(f"{root}: no picture of at least {scale * patch} pixels a side")
         areas = np.array([pair.low.shape[0] * pair.low.shape[1] for pair in self.pairs], float)
         self._probability = areas / areas.sum()
+
+    def digest(self) -> str:
+        """SHA-256 over names and pixels: equal digests mean equal training data."""
+        digest = hashlib.sha256(f"{self.scale} {self.patch}\n".encode())
+        for pair in self.pairs:
+            digest.update(f"{pair.name} {pair.high.shape}\n".encode())
+            digest.update(np.ascontiguousarray(pair.high).tobytes())
+        return digest.hexdigest()
 
     def batch(self, seed: int, step: int, size: int) -> tuple[Tensor, Tensor]:
         """Random crops with flips and rotations: inputs and targets in [0, 1], N x 3 x H x W."""
@@ -65,16 +71,6 @@ class SuperResolutionData:
         turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
         low, high = np.rot90(low, turns), np.rot90(high, turns)
         return (low[:, ::-1], high[:, ::-1]) if mirror else (low, high)
-
-
-def picture_files(folder: Path) -> list[Path]:
-    """Picture files in ``folder``, sorted by name. Raises InputError where there are none."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of pictures")
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-    if not files:
-        raise InputError(f"{folder}: holds no picture ({', '.join(SUFFIXES)})")
-    return files
 
 
 def _as_tensor(images: NDArray[np.uint8]) -> Tensor:

@@ -7,14 +7,14 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from edgerestore import metrics
 from edgerestore.errors import CheckpointError, InputError
@@ -25,6 +25,7 @@ from edgerestore.models.weights import save_weights
 from edgerestore.recipe import TrainSettings
 from edgerestore.train.data import SuperResolutionData
 
+LOG = "log.jsonl"
 LOG_EVERY = 50
 
 
@@ -48,33 +49,40 @@ def train(
     *,
     resume: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Trains from scratch and returns the weights file, ``out/<model>.safetensors``.
 
     The average of the weights (EMA) is validated and shipped. ``out/last.pt`` continues a
-    killed run with ``resume``: with the same settings and machine it ends with the same
-    weights as an uninterrupted one. ``out/log.jsonl`` holds one JSON object a line.
-    Raises InputError where ``out`` holds another run.
+    killed run with ``resume``: with the same settings, data and machine it ends with the
+    same weights as an uninterrupted one. ``out/log.jsonl`` holds one JSON object a line.
+    ``stop`` is asked after each step; on yes the state is kept and KeyboardInterrupt raised.
+    Raises InputError where ``out`` holds another run and where the loss stops being finite.
     """
     torch.manual_seed(settings.seed)
     network = build_network(spec).train()
     average = build_network(spec)
     average.load_state_dict(network.state_dict())
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
-    run = _Run(spec, settings, network, average, optimizer, out)
+    run = _Run(spec, settings, data, network, average, optimizer, out)
     run.begin(resume)
     started, first = time.perf_counter(), run.step
     while run.step < settings.steps:
-        loss = _step(run, data)
-        if run.step % settings.validate_every == 0 or run.step == settings.steps:
+        loss = _step(run)
+        if validation and (run.step % settings.validate_every == 0 or run.step == settings.steps):
             run.psnr_y_db = mean_psnr_y_db(average, validation, spec.border)
         if run.step % LOG_EVERY == 0 or run.step == settings.steps:
             rate = (run.step - first) / (time.perf_counter() - started)
-            progress = Progress(run.step, settings.steps, loss.item(), rate, run.psnr_y_db)
+            progress = Progress(run.step, settings.steps, loss, rate, run.psnr_y_db)
             run.log(progress)
             report(progress)
         if run.step % settings.checkpoint_every == 0 or run.step == settings.steps:
             run.checkpoint()
+        if stop() and run.step < settings.steps:
+            run.checkpoint()
+            raise KeyboardInterrupt
+    if validation and run.psnr_y_db is None:
+        run.psnr_y_db = mean_psnr_y_db(average, validation, spec.border)
     return run.finish([pair.name for pair in validation])
 
 
@@ -94,7 +102,7 @@ def mean_psnr_y_db(network: nn.Module, pairs: list[ImagePair], border: int) -> f
     network.eval()
     scores = []
     for pair in pairs:
-        image = torch.from_numpy(pair.low).permute(2, 0, 1)[None].float() / 255
+        image = torch.tensor(pair.low).permute(2, 0, 1)[None].float() / 255
         result = network(image)[0].permute(1, 2, 0).numpy()
         scores.append(metrics.psnr_y_db(metrics.to_uint8(result), pair.high, border=border))
     return float(np.mean(scores))
@@ -104,13 +112,17 @@ def mean_psnr_y_db(network: nn.Module, pairs: list[ImagePair], border: int) -> f
 class _Run:
     spec: ModelSpec
     settings: TrainSettings
+    data: SuperResolutionData
     network: nn.Module
     average: nn.Module
     optimizer: torch.optim.Optimizer
     out: Path
+    data_digest: str = field(init=False)
     step: int = 0
     psnr_y_db: float | None = None
-    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.data_digest = self.data.digest()
 
     def begin(self, resume: bool) -> None:
         last = self.out / "last.pt"
@@ -118,20 +130,24 @@ class _Run:
             return
         if not resume:
             raise InputError(f"{self.out}: holds a run already; --resume continues it")
+        state = _read_state(last)
+        if state["settings"] != self._fingerprint():
+            raise InputError(f"{last}: was made by other settings; train into a new folder")
+        if state.get("data", self.data_digest) != self.data_digest:
+            raise InputError(f"{last}: was made on other pictures; train into a new folder")
         try:
-            state = torch.load(last, map_location="cpu", weights_only=True)
-            if state["settings"] != self._fingerprint():
-                raise InputError(f"{last}: was made by other settings; train into a new folder")
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.psnr_y_db = state["step"], state["psnr_y_db"]
-        except (RuntimeError, KeyError, EOFError, ValueError) as error:
+        except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise CheckpointError(f"{last}: damaged; delete it to start again") from error
+        self.forget_later_lines()
 
     def checkpoint(self) -> None:
         state = {
             "settings": self._fingerprint(),
+            "data": self.data_digest,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -143,25 +159,39 @@ class _Run:
         write_beside(self.out / "last.pt", buffer.getvalue())
 
     def log(self, progress: Progress) -> None:
-        self.out.mkdir(parents=True, exist_ok=True)
         line = {name: getattr(progress, name) for name in Progress.__slots__}
-        with (self.out / "log.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            with (self.out / LOG).open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise InputError(f"{self.out / LOG}: cannot be written: {error.strerror}") from error
+
+    def forget_later_lines(self) -> None:
+        """Cuts what a killed run logged behind its last checkpoint, half a line included."""
+        log = self.out / LOG
+        lines = log.read_text().splitlines(keepends=True) if log.is_file() else []
+        kept = [s for s in lines if s.endswith("}\n") and json.loads(s)["step"] <= self.step]
+        if kept != lines:
+            write_beside(log, "".join(kept).encode())
 
     def finish(self, validated_on: list[str]) -> Path:
         path = self.out / f"{self.spec.name}.safetensors"
         metadata: dict[str, Any] = {
             "training": msgspec.to_builtins(self.settings),
+            "pictures": {"count": len(self.data.pairs), "sha256": self.data_digest},
             "torch": torch.__version__,
-            "scores": [
+            "scores": [],
+        }
+        if validated_on:
+            metadata["scores"] += [
                 {
                     "psnr_y_db": self.psnr_y_db,
                     "images": validated_on,
                     "border": self.spec.border,
                     "protocol": "whole image, float32, rounded to 8 bits, mean over images",
                 }
-            ],
-        }
+            ]
         save_weights(path, self.spec, self.average.state_dict(), metadata)
         return path
 
@@ -169,22 +199,42 @@ class _Run:
         return json.dumps([self.spec.name, msgspec.to_builtins(self.settings)], sort_keys=True)
 
 
-def _step(run: _Run, data: SuperResolutionData) -> Tensor:
+def _read_state(path: Path) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except Exception as error:
+        # Damage makes the unpickler raise nearly anything; see models/checkpoints.py.
+        raise CheckpointError(f"{path}: damaged; delete it to start again") from error
+    if not isinstance(state, dict) or "settings" not in state:
+        raise CheckpointError(f"{path}: not a checkpoint of 'edgerestore train'")
+    return state
+
+
+def _step(run: _Run) -> float:
+    """One update of the network and its average; returns the loss before it."""
     settings = run.settings
     for group in run.optimizer.param_groups:
         group["lr"] = learning_rate_at(settings, run.step)
-    low, high = data.batch(settings.seed, run.step, settings.batch)
+    low, high = run.data.batch(settings.seed, run.step, settings.batch)
     with torch.autocast("cpu", torch.bfloat16, enabled=settings.amp == "bf16"):
         result = run.network(low)
     loss = nn.functional.l1_loss(result.float(), high)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise InputError(
+            f"training diverged: the loss of step {run.step + 1} is {value}; lower "
+            "learning_rate in the recipe and train into a new folder"
+        )
     run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     nn.utils.clip_grad_norm_(run.network.parameters(), settings.clip_norm)
     run.optimizer.step()
     run.step += 1
     with torch.no_grad():
         # A young average forgets its random start faster than the full decay would.
         decay = min(settings.ema, (1 + run.step) / (10 + run.step))
-        averages = list(run.average.parameters())
+        averages: list[Any] = list(run.average.parameters())
         torch._foreach_lerp_(averages, list(run.network.parameters()), 1 - decay)
-    return loss.detach()
+    return value
