@@ -36,6 +36,8 @@ def train(
     json: Json = False,
 ) -> None:
     """Trains a model as a recipe says, from scratch or on from a checkpoint."""
+    import sys
+
     from edgerestore.errors import RecipeError
     from edgerestore.evaluation import read_pairs
     from edgerestore.models import find_model
@@ -48,7 +50,12 @@ def train(
         raise RecipeError(f"{path}: has no [train] table")
     spec = find_model(read.model)
     pairs = read_pairs(validate, spec.scale) if validate else []
-    weights, seconds = _train(spec, read.train, data, pairs, out or Path("runs", spec.name), resume)
+    out = out or Path("runs", spec.name)
+    try:
+        weights, seconds = _train(spec, read.train, data, pairs, out, resume)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"edgerestore: interrupted; --resume --out {out} continues the run\n")
+        raise typer.Exit(130) from None
     if json:
         print_json({"model": spec.name, "weights": weights, "seconds": round(seconds, 1)})
     else:

@@ -35,11 +35,14 @@ class Weights:
 def save_weights(
     path: Path, spec: ModelSpec, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]
 ) -> None:
-    """Writes safetensors whose header holds the model, its configuration and ``metadata``."""
+    """Writes safetensors whose header holds the model, its configuration and ``metadata``.
+
+    Equal arguments give equal bytes.
+    """
     header = {"model": spec.name, "config": dict(spec.config), **metadata}
     contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     data = save(contiguous, {"format": FORMAT, "edgerestore": json.dumps(header)})
-    write_beside(path, data)
+    write_beside(path, _canonical(data))
 
 
 def load_weights(path: Path, spec: ModelSpec) -> Weights:
@@ -137,6 +140,16 @@ def check_tensors(
             raise CheckpointError(f"{path}: '{name}' is no plain tensor of floating-point numbers")
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path}: '{name}' holds NaN or infinity")
+
+
+def _canonical(data: bytes) -> bytes:
+    """Sorts a safetensors header, whose metadata the library writes in random order."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    metadata = {"__metadata__": dict(sorted(header.pop("__metadata__").items()))}
+    text = json.dumps(metadata | header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def _some(word: str, names: list[str]) -> str:
