@@ -13,7 +13,7 @@ BACKENDS: dict[str, str] = {
     "onnxruntime": "edgerestore.backends.onnxruntime:BACKEND",
     "openvino": "edgerestore.backends.openvino:BACKEND",
     "tensorrt": "edgerestore.backends.tensorrt:BACKEND",
-    "tensorrt-rtx": "edgerestore.backends.tensorrt_rtx:BACKEND",
+    "tensorrt-rtx": "edgerestore.backends.tensorrt:BACKEND_RTX",
 }
 
 

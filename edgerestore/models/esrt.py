@@ -145,8 +145,8 @@ class EfficientAttention(nn.Module):
         n, length, width = qkv.shape
         qkv = qkv.reshape(n * segments, length // segments, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        scores = (q * self.score_scale) @ k.transpose(-2, -1)
-        out = torch.softmax(scores, dim=-1) @ v
+        # Fused: a whole image's score matrices would take gigabytes (17 at 256 x 256).
+        out = F.scaled_dot_product_attention(q, k, v, scale=self.score_scale)
         return out.transpose(1, 2).reshape(n, length, width // 3)
 
 
@@ -196,6 +196,8 @@ class ESRT(nn.Module):
             self.skip: nn.Module | None = nn.Conv2d(c, 3, 3, padding=1, bias=False)
         else:
             self.skip_up = self.skip = None
+        # The deployable form computes the last convolutions before the last pixel shuffle.
+        self.shuffle: nn.Module = nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
         shallow = self.head(image)
@@ -205,14 +207,14 @@ class ESRT(nn.Module):
             outputs.append(x)
         deep = self.mix(self.transformer(self.reduce(torch.cat(outputs, dim=1))))
         x = self.skip_scale(shallow) + self.body_scale(deep)
-        tail: Tensor = self.tail(self.tail_up(self.body_conv(x)))
-        if self.skip is None or self.skip_up is None:
-            scale = self.config.scale
-            return tail + F.interpolate(
-                image, scale_factor=float(scale), mode="bilinear", align_corners=False
-            )
-        skip: Tensor = torch.relu(self.skip(self.skip_up(shallow)))
-        return tail + skip
+        out: Tensor = self.tail(self.tail_up(self.body_conv(x)))
+        if self.skip is not None and self.skip_up is not None:
+            out = out + torch.relu(self.skip(self.skip_up(shallow)))
+        out = self.shuffle(out)
+        if self.skip is None:
+            size = [side * self.config.scale for side in image.shape[2:]]
+            out = out + F.interpolate(image, size=size, mode="bilinear", align_corners=False)
+        return out
 
 
 def build(**config: Any) -> ESRT:

@@ -1,0 +1,58 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgerestore.backends.base import Backend, Session, options_of, runtime_errors
+
+if TYPE_CHECKING:
+    from edgerestore.bundle import Bundle
+
+NAME = "onnxruntime"
+
+
+class OrtSession:
+    """An ONNX file opened by ONNX Runtime."""
+
+    def __init__(self, bundle: Bundle, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        for key, value in options_of(bundle).items():
+            options.add_session_config_entry(key, value)
+        with runtime_errors(NAME, f"opening {bundle.model_file}", Exception):
+            self._session = onnxruntime.InferenceSession(
+                bundle.model_file, options, providers=["CPUExecutionProvider"]
+            )
+        self._input = bundle.manifest.contract.input_name
+        self._outputs = [bundle.manifest.contract.output_name]
+
+    def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See :class:`edgerestore.backends.base.Session`."""
+        with runtime_errors(NAME, "running", Exception):
+            (result,) = self._session.run(self._outputs, {self._input: images})
+        return np.asarray(result, np.float32)
+
+    def close(self) -> None:
+        """Frees the session."""
+        del self._session
+
+
+def open_bundle(bundle: Bundle, threads: int) -> Session:
+    """Opens a bundle in ONNX Runtime."""
+    return OrtSession(bundle, threads)
+
+
+BACKEND = Backend(
+    name=NAME,
+    package="onnxruntime",
+    distribution="onnxruntime",
+    extra="ort",
+    open=open_bundle,
+)

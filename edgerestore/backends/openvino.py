@@ -1,0 +1,55 @@
+"""OpenVINO on CPU, GPU and NPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgerestore.backends.base import Backend, Session, options_of, runtime_errors
+
+if TYPE_CHECKING:
+    from edgerestore.bundle import Bundle
+
+NAME = "openvino"
+
+
+class OpenVinoSession:
+    """An IR compiled for one OpenVINO device, with one inference request."""
+
+    def __init__(self, bundle: Bundle, threads: int) -> None:
+        import openvino
+
+        device = bundle.manifest.target.device
+        config = {"PERFORMANCE_HINT": "LATENCY", **options_of(bundle)}
+        if threads:
+            config["INFERENCE_NUM_THREADS"] = str(threads)
+        with runtime_errors(NAME, f"compiling {bundle.model_file} for {device}"):
+            compiled = openvino.Core().compile_model(bundle.model_file, device, config)
+            self._request = compiled.create_infer_request()
+
+    def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See :class:`edgerestore.backends.base.Session`."""
+        with runtime_errors(NAME, "running"):
+            self._request.infer([images])
+            result = self._request.get_output_tensor(0).data
+        return np.array(result, np.float32)
+
+    def close(self) -> None:
+        """Frees the compiled network."""
+        del self._request
+
+
+def open_bundle(bundle: Bundle, threads: int) -> Session:
+    """Opens a bundle in OpenVINO."""
+    return OpenVinoSession(bundle, threads)
+
+
+BACKEND = Backend(
+    name=NAME,
+    package="openvino",
+    distribution="openvino",
+    extra="openvino",
+    open=open_bundle,
+)

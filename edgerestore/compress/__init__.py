@@ -1,0 +1,1 @@
+"""Passes that turn a trained network into what a device runs."""

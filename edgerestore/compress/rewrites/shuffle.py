@@ -1,0 +1,59 @@
+"""The last pixel shuffle moved behind the last convolution."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from edgerestore.models.esrt import ESRT
+from edgerestore.models.layers import Upsampler
+
+
+def sink_pixel_shuffle(network: nn.Module) -> int:
+    """Computes the tail and skip convolutions at low resolution and shuffles their sum.
+
+    A 3x3 convolution to 3 channels after a pixel shuffle becomes one to ``3 * s * s`` before
+    it. The shuffle then moves 3 channels and not the features, and no convolution with three
+    output channels, a shape that no vector unit fills, runs at full resolution.
+    """
+    if not isinstance(network, ESRT):
+        return 0
+    network.shuffle, network.tail = _sink(network.tail_up, network.tail)
+    changed = 1
+    if network.skip is not None and network.skip_up is not None:
+        assert isinstance(network.skip_up, Upsampler)
+        assert isinstance(network.skip, nn.Conv2d)
+        _, network.skip = _sink(network.skip_up, network.skip)
+        changed += 1
+    return changed
+
+
+def _sink(up: Upsampler, conv: nn.Conv2d) -> tuple[nn.PixelShuffle, nn.Conv2d]:
+    """Takes the last shuffle off ``up`` and returns it with the convolution before it."""
+    shuffle = up[-1]
+    assert isinstance(shuffle, nn.PixelShuffle)
+    del up[-1]
+    s = shuffle.upscale_factor
+    wide = nn.Conv2d(conv.in_channels * s * s, conv.out_channels * s * s, 3, padding=1,
+                     bias=conv.bias is not None).requires_grad_(False)
+    wide.weight.copy_(_before_shuffle(conv.weight, s))
+    if conv.bias is not None and wide.bias is not None:
+        wide.bias.copy_(conv.bias.repeat_interleave(s * s))
+    return shuffle, wide
+
+
+def _before_shuffle(weight: Tensor, s: int) -> Tensor:
+    """O x C x 3 x 3 at high resolution -> (O s s) x (C s s) x 3 x 3 at low resolution.
+
+    The high-resolution neighbour at offset v of phase d lies ``(d + v) // s`` low-resolution
+    pixels away, in phase ``(d + v) % s``.
+    """
+    out, channels = weight.shape[:2]
+    wide = torch.zeros(out, s, s, channels, s, s, 3, 3, dtype=weight.dtype)
+    for dy in range(s):
+        for dx in range(s):
+            for ky in range(3):
+                for kx in range(3):
+                    (ly, py), (lx, px) = divmod(dy + ky - 1, s), divmod(dx + kx - 1, s)
+                    wide[:, dy, dx, :, py, px, ly + 1, lx + 1] += weight[:, :, ky, kx]
+    return wide.reshape(out * s * s, channels * s * s, 3, 3)

@@ -1,0 +1,1 @@
+"""From a network in its deployable form to graphs, and what those graphs cost."""

@@ -1,0 +1,135 @@
+"""ONNX from a torch module: static, checked, and free of what backends refuse."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import torch
+from onnxscript.optimizer import optimize_ir
+from torch import nn
+
+from edgerestore.errors import EdgeRestoreError
+
+OPSET = 20
+INPUT, OUTPUT = "input", "output"
+FOLDED_VALUES = 4096
+"""Constants of up to this many values are computed at export; larger ones would swell files."""
+
+REFUSED_OPERATORS = {
+    "Col2Im": "TensorRT's parser has none, and OpenVINO runs a reference kernel",
+    "ScatterElements": "slow or absent on every accelerator",
+    "ScatterND": "slow or absent on every accelerator",
+    "NonZero": "its output's shape is known only at run time",
+    "Shape": "a shape computed at run time; NPUs take static shapes only",
+    "Loop": "no accelerator runs a loop in its graph well",
+    "If": "no accelerator runs a branch in its graph well",
+}
+"""Operators that no artifact may hold, each with the reason."""
+
+
+def onnx_from_module(module: nn.Module, tile: int, batch: int = 1) -> onnx.ModelProto:
+    """Exports ``module`` for N x 3 x tile x tile, constants folded, types and shapes known.
+
+    Raises EdgeRestoreError where the graph holds one of :data:`REFUSED_OPERATORS`.
+    """
+    program = _exported(module, batch, tile)
+    optimize_ir(
+        program.model, input_size_limit=FOLDED_VALUES, output_size_limit=FOLDED_VALUES
+    )
+    model = program.model_proto
+    _strip(model)
+    _name_nodes(model)
+    model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    onnx.checker.check_model(model, full_check=True)
+    refuse(model)
+    return model
+
+
+def plain_onnx_from_module(module: nn.Module, tile: int) -> onnx.ModelProto:
+    """What anyone gets from ``torch.onnx.export``: the baseline that peers start from."""
+    program = _exported(module, 1, tile)
+    program.optimize()
+    model: onnx.ModelProto = program.model_proto
+    return model
+
+
+def refuse(model: onnx.ModelProto) -> None:
+    """Raises EdgeRestoreError where a graph holds an operator that backends refuse."""
+    for node in model.graph.node:
+        if node.op_type in REFUSED_OPERATORS:
+            raise EdgeRestoreError(
+                f"the exported graph holds {node.op_type} ({node.name}): "
+                f"{REFUSED_OPERATORS[node.op_type]}"
+            )
+
+
+def operator_counts(model: onnx.ModelProto) -> dict[str, int]:
+    """How often each operator occurs, most frequent first."""
+    return dict(Counter(node.op_type for node in model.graph.node).most_common())
+
+
+def save_onnx(model: onnx.ModelProto, path: Path) -> None:
+    """Writes a model of less than 2 GiB in one file."""
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _exported(module: nn.Module, batch: int, tile: int) -> torch.onnx.ONNXProgram:
+    with _quiet():
+        program = torch.onnx.export(
+            module.eval(),
+            (torch.zeros(batch, 3, tile, tile),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            optimize=False,
+            verbose=False,
+        )
+    assert program is not None
+    return program
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Removes the exporter's notes: stack traces with paths, which differ by machine."""
+    model.doc_string = ""
+    del model.metadata_props[:]
+    for holder in (model.graph, *model.graph.node, *model.graph.initializer):
+        holder.doc_string = ""
+        del holder.metadata_props[:]
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        value.doc_string = ""
+        del value.metadata_props[:]
+
+
+def _name_nodes(model: onnx.ModelProto) -> None:
+    """Names nodes with weights after their module; calls of one module count from #1.
+
+    People read these names in profiles, in sensitivity tables and in recipes.
+    """
+    weights = {init.name for init in model.graph.initializer}
+    calls: Counter[str] = Counter()
+    for node in model.graph.node:
+        owner = next((name for name in node.input[1:] if name in weights), "")
+        module = owner.rpartition(".weight")[0] or node.op_type.lower()
+        calls[module] += 1
+        node.name = f"{module}#{calls[module]}"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences the exporter, which tells of torchvision's absence at every call."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
