@@ -1,0 +1,200 @@
+"""Cuts the shipped calibration, evaluation and demo pictures out of their sources.
+
+Run as ``python -m edgerestore.train.photographs SOURCES.toml --from FOLDER --out FOLDER``;
+anyone with the sources gets the same pixels. It serves for sets of one's own as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgerestore.calibration import digest_of
+from edgerestore.errors import EdgeRestoreError, InputError, RecipeError
+from edgerestore.files import sha256_of, write_beside
+from edgerestore.metrics import luma
+from edgerestore.pictures import read_rgb
+from edgerestore.recipe import Positive, read_toml
+from edgerestore.train.degradations import crop_to_multiple, matlab_bicubic
+
+Box = tuple[int, int, int, int]
+"""Left, top, width, height."""
+
+Pixels = NDArray[np.uint8]
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One photograph, and what is taken from it."""
+
+    name: str
+    file: str
+    sha256: str
+    title: str
+    author: str
+    licence: str
+    origin: str
+    reduce: Positive = 1
+    """Factor by which it is shrunk before anything else."""
+    crops: int = 0
+    """How many calibration crops it gives; 0 for a source of evaluation pictures."""
+    boxes: dict[str, Box] = {}
+    """Evaluation pictures by name."""
+    demo: Box | None = None
+
+
+class Sources(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What to make, and of what."""
+
+    name: str
+    task: str
+    description: str
+    scale: Positive
+    """By which calibration pictures are degraded."""
+    side: Positive
+    """Of a calibration picture, in pixels."""
+    evaluation_scales: tuple[Positive, ...]
+    demo_scale: Positive
+    source: tuple[Source, ...]
+
+
+def make(recipe: Path, folders: Sequence[Path], out: Path) -> None:
+    """Writes ``photos/`` with ``sets/<name>.toml``, ``evaluation/`` and ``demo/`` below ``out``.
+
+    Raises InputError for a source that is absent from ``folders`` or is another file, and
+    RecipeError for one that would serve both calibration and evaluation.
+    """
+    sources = read_toml(recipe, Sources)
+    entries: list[tuple[str, str, Box, str]] = []
+    for source in sources.source:
+        if source.crops and (source.boxes or source.demo):
+            raise RecipeError(f"{recipe}: '{source.name}' serves calibration and evaluation")
+        clean = _clean(source, folders)
+        if source.crops:
+            entries += _write_crops(source, clean, sources, out / sources.name)
+        for name, box in source.boxes.items():
+            truth = _cut(clean, box, f"{recipe}: {name}")
+            _write_pair(out / "evaluation", name, truth, sources.evaluation_scales)
+        if source.demo:
+            truth = _cut(clean, source.demo, f"{recipe}: demo")
+            _write_pair(out / "demo", source.name, truth, (sources.demo_scale,))
+    if entries:
+        text = _manifest(sources, entries)
+        write_beside(out / "sets" / f"{sources.name}.toml", text.encode())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sources", type=Path)
+    parser.add_argument("--from", dest="folders", type=Path, action="append", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    try:
+        make(given.sources, given.folders, given.out)
+    except EdgeRestoreError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+def spread_cells(image: Pixels, side: int, count: int) -> list[Box]:
+    """Picks cells of a grid evenly by contrast, the flattest and the richest included."""
+    boxes = [
+        (left, top, side, side)
+        for top in range(0, image.shape[0] - side + 1, side)
+        for left in range(0, image.shape[1] - side + 1, side)
+    ]
+    if count > len(boxes):
+        raise InputError(f"only {len(boxes)} cells of {side} x {side}, but {count} are wanted")
+    boxes.sort(key=lambda box: (float(luma(_cut(image, box, "cell")).std()), box))
+    ranks = [round(i * (len(boxes) - 1) / max(1, count - 1)) for i in range(count)]
+    return [boxes[rank] for rank in ranks]
+
+
+def _clean(source: Source, folders: Sequence[Path]) -> Pixels:
+    """The source in RGB, shrunk by its ``reduce``."""
+    found = [folder / source.file for folder in folders if (folder / source.file).is_file()]
+    if not found:
+        raise InputError(f"{source.file}: in none of {', '.join(map(str, folders))}")
+    if sha256_of(found[0]) != source.sha256:
+        raise InputError(f"{found[0]}: another file than the one that '{source.name}' means")
+    return _reduced(read_rgb(found[0]), source.reduce)
+
+
+def _reduced(image: Pixels, scale: int) -> Pixels:
+    return matlab_bicubic(crop_to_multiple(image, scale), scale) if scale > 1 else image
+
+
+def _cut(image: Pixels, box: Box, what: str) -> Pixels:
+    left, top, width, height = box
+    cut = image[top : top + height, left : left + width]
+    if min(box) < 0 or cut.shape[:2] != (height, width):
+        raise RecipeError(f"{what}: {list(box)} leaves the picture")
+    return cut
+
+
+def _write_crops(
+    source: Source, clean: Pixels, sources: Sources, folder: Path
+) -> list[tuple[str, str, Box, str]]:
+    low = _reduced(clean, sources.scale)
+    entries = []
+    for number, box in enumerate(spread_cells(low, sources.side, source.crops)):
+        path = folder / f"{source.name}-{number:02d}.png"
+        _write_png(path, _cut(low, box, source.name))
+        entries.append((path.name, source.name, box, sha256_of(path)))
+    return entries
+
+
+def _write_pair(folder: Path, name: str, truth: Pixels, scales: Sequence[int]) -> None:
+    """Writes the layout that :func:`edgerestore.evaluation.read_pairs` reads."""
+    _write_png(folder / "HR" / f"{name}.png", truth)
+    for scale in scales:
+        low = _reduced(truth, scale)
+        _write_png(folder / "LR_bicubic" / f"X{scale}" / f"{name}x{scale}.png", low)
+
+
+def _write_png(path: Path, image: Pixels) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", optimize=True)
+    write_beside(path, buffer.getvalue())
+
+
+def _manifest(sources: Sources, entries: Sequence[tuple[str, str, Box, str]]) -> str:
+    """The set's TOML; JSON strings and arrays are TOML ones too."""
+    digest = digest_of((file, sha256) for file, _, _, sha256 in entries)
+    lines = ["# Made by edgerestore.train.photographs from ../sources.toml; do not edit."]
+    head = {
+        "name": sources.name,
+        "task": sources.task,
+        "description": sources.description,
+        "folder": f"../{sources.name}",
+        "sha256": digest,
+    }
+    lines += [f"{key} = {json.dumps(value)}" for key, value in head.items()]
+    lines += ["pictures = ["]
+    for file, source, box, sha256 in sorted(entries):
+        lines += [
+            f'  {{ file = "{file}", source = "{source}", box = {list(box)}, sha256 = "{sha256}" }},'
+        ]
+    lines += ["]"]
+    for item in sources.source:
+        if item.crops:
+            lines += ["", f"[sources.{item.name}]"]
+            lines += [
+                f"{key} = {json.dumps(getattr(item, key))}"
+                for key in ("title", "author", "licence", "origin")
+            ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
