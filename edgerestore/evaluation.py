@@ -131,6 +131,16 @@ def pairs_digest(pairs: Iterable[ImagePair]) -> str:
     return digest.hexdigest()
 
 
+def data_label(root: Path, pairs: Sequence[ImagePair]) -> str:
+    """What a manifest or a report says of its test data: name, number and digest."""
+    return f"{root.resolve().name}: {len(pairs)} images, sha256 {pairs_digest(pairs)}"
+
+
+def is_same_data(label: str, pairs: Sequence[ImagePair]) -> bool:
+    """Whether a :func:`data_label` was made of these very pairs."""
+    return label.endswith(pairs_digest(pairs))
+
+
 def protocol(*, border: int, tile: int, overlap: int) -> str:
     """One sentence that says how the figures of :func:`evaluate` come about."""
     return (

@@ -5,12 +5,25 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
 import edgerestore as package
+from edgerestore.bundle import (
+    Contract,
+    Costs,
+    Manifest,
+    ModelFacts,
+    Parity,
+    TargetFacts,
+    write_manifest,
+    write_probe,
+    writing_bundle,
+)
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -52,6 +65,19 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def pairs_folder(tmp_path: Path) -> Path:
+    """``HR/`` and ``LR_bicubic/X2/`` of three pictures that doubling restores exactly."""
+    root = tmp_path / "pairs"
+    for kind in ("HR", "LR_bicubic/X2"):
+        (root / kind).mkdir(parents=True)
+    for number, name in enumerate(["a", "b", "c"]):
+        low = picture(24, 30 + number, seed=number)
+        Image.fromarray(low).save(root / "LR_bicubic" / "X2" / f"{name}x2.png")
+        Image.fromarray(low.repeat(2, 0).repeat(2, 1)).save(root / "HR" / f"{name}.png")
+    return root
+
+
 def environment() -> dict[str, str]:
     """One thread, and the package that these tests import, wherever a process starts."""
     root = str(Path(package.__file__).parents[1])
@@ -65,3 +91,76 @@ def picture(height: int, width: int, seed: int) -> np.ndarray:
     edge = np.where(x * 2 > y + 20, 90, 0)
     noise = np.random.default_rng(seed).integers(0, 32, (height, width, 3))
     return (waves[..., None] + edge[..., None] + noise).astype(np.uint8)
+
+
+@pytest.fixture
+def doubling_bundle(tmp_path: Path) -> Callable[..., Path]:
+    """Writes bundles that repeat every pixel twice and add an error, for ONNX Runtime."""
+    pytest.importorskip("onnx")
+
+    def make(precision: str = "fp32", error: float = 0.0, **changes: object) -> Path:
+        path = tmp_path / f"double-{precision}"
+        with writing_bundle(path) as folder:
+            (folder / "model.onnx").write_bytes(doubling_onnx(error))
+            probe = np.zeros((1, 3, 16, 16), np.float32)
+            write_probe(folder, {"input": probe, "output": probe.repeat(2, 2).repeat(2, 3)})
+            manifest = doubling_manifest(precision, (folder / "model.onnx").stat().st_size)
+            write_manifest(folder, msgspec.structs.replace(manifest, **changes))
+        return path
+
+    return make
+
+
+def doubling_onnx(error: float) -> bytes:
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Resize", ["input", "", "scales"], ["doubled"], mode="nearest"),
+        helper.make_node("Add", ["doubled", "error"], ["output"]),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, side, side])
+        for name, side in (("input", 16), ("output", 32))
+    ]
+    constants = [
+        numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales"),
+        numpy_helper.from_array(np.array(error, np.float32), "error"),
+    ]
+    graph = helper.make_graph(nodes, "double", ends[:1], ends[1:], constants)
+    opset = [helper.make_opsetid("", 18)]
+    return bytes(helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString())
+
+
+def doubling_manifest(precision: Any, size: int) -> Manifest:
+    return Manifest(
+        schema=1,
+        model=ModelFacts(
+            name="double",
+            task="super-resolution",
+            scale=2,
+            border=2,
+            config={},
+            params=0,
+            weights_sha256="0" * 64,
+        ),
+        precision=precision,
+        target=TargetFacts(name="cpu", backend="onnxruntime", device="cpu", options={}),
+        contract=Contract(
+            input_name="input",
+            output_name="output",
+            batch=1,
+            channels=3,
+            tile=16,
+            overlap=4,
+            value_range=(0.0, 1.0),
+        ),
+        files={"model.onnx": size},
+        passes=(),
+        costs=Costs(
+            params=0, macs=0, activations=0, attention_score_bytes=0, not_counted={}, operators={}
+        ),
+        calibration=None,
+        accuracy=None,
+        parity=Parity(status="verified", runtime="test"),
+        tools={},
+    )
