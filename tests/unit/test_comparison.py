@@ -38,12 +38,12 @@ def test_fp32_bundle_of_the_same_weights_is_the_reference(doubling_bundle, pairs
     assert int8.drop.reference == "double-fp32-cpu"
     # Twice the error, unless clipped at white, costs six decibels.
     assert int8.drop.mean_db == pytest.approx(6.02, abs=0.05)
-    assert int8.drop.worst_db >= int8.drop.mean_db
+    assert int8.drop.worst_db >= int8.drop.mean_db - 1e-9
     assert int8.drop.worst_image in {"a", "b", "c"}
     assert int8.images[0].drop_db == pytest.approx(6.02, abs=0.1)
-    assert int8.psnr_y_db.worst <= int8.psnr_y_db.mean
+    assert int8.psnr_y_db.worst <= int8.psnr_y_db.mean + 1e-9
     assert fp32.drop.mean_db == fp32.drop.worst_db == 0
-    assert fp32.ssim_y.worst <= fp32.ssim_y.mean <= 1
+    assert fp32.ssim_y.worst <= fp32.ssim_y.mean + 1e-9
 
 
 def test_manifest_figures_serve_only_for_the_very_same_data(doubling_bundle, pairs_folder) -> None:

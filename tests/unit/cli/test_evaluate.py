@@ -21,7 +21,7 @@ def test_json_holds_every_bundle_and_image(
     assert fp32["bundle"] == "double-fp32-cpu"
     assert [image["name"] for image in fp32["images"]] == ["a", "b", "c"]
     assert set(fp32["images"][0]) >= {"name", "psnr_y_db", "ssim_y"}
-    assert fp32["psnr_y_db"]["worst"] <= fp32["psnr_y_db"]["mean"]
+    assert fp32["psnr_y_db"]["worst"] <= fp32["psnr_y_db"]["mean"] + 1e-9
     assert int8["drop"]["reference"] == "double-fp32-cpu"
     assert int8["drop"]["mean_db"] > 5
 
