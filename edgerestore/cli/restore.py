@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,7 @@ from edgerestore.errors import AnswerIsNoError, ImageError, InputError
 
 if TYPE_CHECKING:
     from edgerestore.bundle import Bundle
-    from edgerestore.restoration import Outcome
+    from edgerestore.restoration import Job, Outcome, Settings
 
 NAMED_FAILURES = 5
 """Files that the summary names before it only counts."""
@@ -54,9 +54,8 @@ def restore(
     A run over several files goes on where an earlier one ended. Files that cannot be read
     are passed over and named at the end, with exit code 1.
     """
-    from edgerestore.backends.base import open_session
     from edgerestore.bundle import MANIFEST, read_bundle
-    from edgerestore.restoration import Settings, find_jobs, restore_files
+    from edgerestore.restoration import Settings, find_jobs
 
     opened = read_bundle(bundle)
     contract = opened.manifest.contract
@@ -72,8 +71,25 @@ def restore(
     jobs = find_jobs(inputs, out)
     alone = len(jobs) == 1 and jobs[0].target == out
     since_ns = None if force or alone else (bundle / MANIFEST).stat().st_mtime_ns
+    outcomes = _restore_all(opened, jobs, settings, since_ns)
+    if alone and outcomes[0].reason:
+        raise ImageError(outcomes[0].reason)
+    if json:
+        print_json({"bundle": opened.name, "overlap": settings.overlap, "files": outcomes})
+    else:
+        _print_outcomes(outcomes)
+    _raise_failures(outcomes)
+
+
+def _restore_all(
+    bundle: Bundle, jobs: Sequence[Job], settings: Settings, since_ns: int | None
+) -> list[Outcome]:
+    """Runs every job in one session, with a bar for the files and one for the tiles."""
+    from edgerestore.backends.base import open_session
+    from edgerestore.restoration import restore_files
+
     outcomes = []
-    session = open_session(opened)
+    session = open_session(bundle)
     try:
         with progress() as bar:
             files = bar.add_task("files", total=len(jobs))
@@ -89,13 +105,7 @@ def restore(
                 bar.advance(files)
     finally:
         session.close()
-    if alone and outcomes[0].reason:
-        raise ImageError(outcomes[0].reason)
-    if json:
-        print_json({"bundle": opened.name, "overlap": settings.overlap, "files": outcomes})
-    else:
-        _print_outcomes(outcomes)
-    _raise_failures(outcomes)
+    return outcomes
 
 
 def _check_tile(bundle: Bundle, tile: int | None) -> None:
