@@ -82,7 +82,7 @@ def _print_tables(results: list[BundleResult]) -> None:
     shown.print(by_image)
     shown.print(summary)
     for line in dict.fromkeys(f"{result.data}. {result.protocol}." for result in results):
-        shown.print(line)
+        shown.print(line, soft_wrap=True)
     if any(result.ssim_y is None for result in results):
         shown.print("SSIM needs scikit-image: pip install 'edgerestore[evaluate]'", markup=False)
 
