@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgerestore.backends import find_backend
 from edgerestore.backends.base import open_session
 from edgerestore.bundle import Bundle
 from edgerestore.evaluation import (
@@ -83,6 +84,9 @@ def evaluate_bundles(
     figures that a bundle's manifest holds, if they are of these very pairs. ``report`` is
     told bundle and image after each image. Raises what reading and running raise.
     """
+    for bundle in bundles:
+        # Asked before minutes are spent on the others.
+        find_backend(bundle.manifest.target.backend).require()
     pairs: dict[int, list[ImagePair]] = {}
     scores: list[list[Score]] = []
     for bundle in bundles:

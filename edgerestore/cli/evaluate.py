@@ -58,39 +58,38 @@ def evaluate(
 
 def _print_tables(results: list[BundleResult]) -> None:
     """Images by bundles in dB, then one line for each bundle, then what was done."""
-    names = list(dict.fromkeys(image.name for result in results for image in result.images))
-    by_image = table("PSNR-Y, dB", "image", *(result.bundle for result in results))
-    for name in names:
+    numbers = [str(number) for number in range(1, len(results) + 1)]
+    summary = table(
+        "Bundles", "bundle", "#", "mean dB", "worst dB", "SSIM-Y", "mean drop", "worst drop", "to"
+    )
+    for number, result in zip(numbers, results, strict=True):
+        ssim = f"{result.ssim_y.mean:.4f}" if result.ssim_y else "-"
+        mean, worst = f"{result.psnr_y_db.mean:.3f}", f"{result.psnr_y_db.worst:.2f}"
+        summary.add_row(result.bundle, number, mean, worst, ssim, *_drop_cells(result, results))
+    by_image = table("PSNR-Y, dB", "image", *numbers)
+    for name in dict.fromkeys(image.name for result in results for image in result.images):
         found = [
             {image.name: f"{image.psnr_y_db:.2f}" for image in result.images}.get(name, "")
             for result in results
         ]
         by_image.add_row(name, *found)
-    summary = table(
-        "Summary", "bundle", "mean dB", "worst dB", "SSIM-Y", "mean drop", "worst drop", "against"
-    )
-    for result in results:
-        ssim = f"{result.ssim_y.mean:.4f}" if result.ssim_y else "not known"
-        summary.add_row(
-            result.bundle,
-            f"{result.psnr_y_db.mean:.3f}",
-            f"{result.psnr_y_db.worst:.2f}",
-            ssim,
-            *_drop_cells(result),
-        )
     shown = console()
-    shown.print(by_image)
     shown.print(summary)
+    shown.print(by_image)
     for line in dict.fromkeys(f"{result.data}. {result.protocol}." for result in results):
         shown.print(line, soft_wrap=True)
+    if any(result.drop is None for result in results):
+        shown.print("'-': no FP32 bundle of the same weights is among these.", markup=False)
     if any(result.ssim_y is None for result in results):
         shown.print("SSIM needs scikit-image: pip install 'edgerestore[evaluate]'", markup=False)
 
 
-def _drop_cells(result: BundleResult) -> tuple[str, str, str]:
+def _drop_cells(result: BundleResult, results: list[BundleResult]) -> tuple[str, str, str]:
+    """Mean and worst drop, and the number of the bundle that they are measured against."""
     drop = result.drop
     if drop is None:
-        return "", "", "no FP32 figures"
-    if drop.reference == result.bundle:
-        return "", "", "itself"
-    return f"{drop.mean_db:.3f}", f"{drop.worst_db:.2f} ({drop.worst_image})", drop.reference
+        return "-", "-", "-"
+    names = [other.bundle for other in results]
+    known = drop.reference in names
+    reference = f"#{names.index(drop.reference) + 1}" if known else "own manifest's FP32"
+    return f"{drop.mean_db:.3f}", f"{drop.worst_db:.2f}", reference

@@ -149,7 +149,7 @@ def _refusal(message: str) -> str:
             f"holds the Python object '{found[1]}', which could run code, not only tensors; "
             "refused. Save the state_dict() alone and import that"
         )
-    return "not a checkpoint of tensors only, or damaged; refused"
+    return "damaged or not a checkpoint of tensors only; refused"
 
 
 def _reason(error: BaseException) -> str:

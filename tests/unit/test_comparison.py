@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgerestore.bundle import Accuracy, ImageScore, ModelFacts, read_bundle
 from edgerestore.comparison import evaluate_bundles
-from edgerestore.errors import InputError
+from edgerestore.errors import InputError, UnknownNameError
 from edgerestore.evaluation import data_label, read_pairs
 
 pytest.importorskip("onnxruntime")
@@ -82,3 +83,15 @@ def test_two_perfect_results_lose_nothing(doubling_bundle, pairs_folder: Path) -
 def test_absent_pairs_are_our_error(doubling_bundle, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no pairs"):
         evaluate_bundles([read_bundle(doubling_bundle())], tmp_path)
+
+
+def test_runtime_that_is_absent_is_told_before_anything_runs(
+    doubling_bundle, pairs_folder: Path
+) -> None:
+    first = read_bundle(doubling_bundle("fp32"))
+    target = msgspec.structs.replace(first.manifest.target, backend="elsewhere")
+    second = read_bundle(doubling_bundle("int8", target=target))
+    told = []
+    with pytest.raises(UnknownNameError, match="unknown backend 'elsewhere'"):
+        evaluate_bundles([first, second], pairs_folder, report=lambda *args: told.append(args))
+    assert told == []
