@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +19,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerestore.errors import BundleError, CheckFailedError, InputError
-from edgerestore.files import sha256_of
+from edgerestore.errors import BundleError, CheckFailedError
+from edgerestore.files import replacing_folder, sha256_of
 from edgerestore.recipe import PrecisionName
 
 SCHEMA = 1
@@ -194,8 +192,7 @@ def read_bundle(path: Path) -> Bundle:
     """
     if not (path / MANIFEST).is_file():
         raise BundleError(f"{path}: not a bundle (no {MANIFEST})")
-    sums = _read_sums(path / SUMS)
-    _verify(path, sums)
+    sums = verify_sealed(path, required=MANIFEST)
     data = (path / MANIFEST).read_bytes()
     if len(data) > MAX_MANIFEST_BYTES:
         raise BundleError(f"{path / MANIFEST}: larger than {MAX_MANIFEST_BYTES} bytes")
@@ -221,22 +218,9 @@ def writing_bundle(path: Path) -> Iterator[Path]:
 
     On any error or interruption the folder is removed and an older bundle stays as it was.
     """
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        beside.mkdir(parents=True)
-        yield beside
-        _seal(beside)
-        if path.exists():
-            retired = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
-            path.rename(retired)
-            beside.rename(path)
-            shutil.rmtree(retired)
-        else:
-            beside.rename(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with replacing_folder(path) as folder:
+        yield folder
+        seal(folder)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -248,6 +232,26 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def write_probe(folder: Path, arrays: Mapping[str, NDArray[np.float32]]) -> None:
     """Writes ``probe.npz`` from ``input`` and ``output``."""
     np.savez_compressed(folder / PROBE, **arrays)
+
+
+def seal(folder: Path) -> None:
+    """Writes ``SHA256SUMS`` over every file of a folder."""
+    names = sorted(p.name for p in folder.iterdir())
+    lines = [f"{sha256_of(folder / name)}  {name}\n" for name in names]
+    (folder / SUMS).write_text("".join(lines))
+
+
+def verify_sealed(folder: Path, *, required: str) -> dict[str, str]:
+    """Verifies every file of a sealed folder and returns their hashes by name.
+
+    Raises BundleError, naming the file, for damage, for names that leave the folder, for
+    files that no line covers, and where ``required`` is not among them.
+    """
+    sums = _read_sums(folder / SUMS)
+    if required not in sums:
+        raise BundleError(f"{folder / SUMS}: damaged: does not seal {required}")
+    _verify(folder, sums)
+    return sums
 
 
 def probe_psnr_db(result: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
@@ -262,12 +266,6 @@ def probe_psnr_db(result: NDArray[np.float32], expected: NDArray[np.float32]) ->
 
 class _Version(msgspec.Struct):
     schema: int
-
-
-def _seal(folder: Path) -> None:
-    names = sorted(p.name for p in folder.iterdir())
-    lines = [f"{sha256_of(folder / name)}  {name}\n" for name in names]
-    (folder / SUMS).write_text("".join(lines))
 
 
 def _read_sums(path: Path) -> dict[str, str]:
@@ -289,8 +287,6 @@ def _read_sums(path: Path) -> dict[str, str]:
 
 
 def _verify(path: Path, sums: Mapping[str, str]) -> None:
-    if MANIFEST not in sums:
-        raise BundleError(f"{path / SUMS}: damaged: does not seal {MANIFEST}")
     for name, expected in sums.items():
         file = path / name
         if file.is_symlink() or not file.is_file():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,12 +30,36 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
-        os.replace(beside, path)
+        beside.replace(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Gives a folder beside ``path`` to fill; takes its place on success, else is removed.
+
+    An older folder of that name stays as it was on any error or interruption. Raises
+    InputError where the place cannot be written or the disk is full.
+    """
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        if path.exists():
+            retired = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
+            path.rename(retired)
+            beside.rename(path)
+            shutil.rmtree(retired)
+        else:
+            beside.rename(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -50,6 +50,35 @@ class BuildSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     tile: Positive | None = None
     """Input pixels on a side; the model's default tile where absent."""
     calibration: str = "photos"
+    keep_float: tuple[str, ...] = ()
+    """Further modules kept out of INT8, as patterns such as ``blocks.0.low.*``."""
+
+
+class Int8Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a target's INT8 graphs may hold."""
+
+    symmetric: bool = False
+    """All zero points 0, as TensorRT demands."""
+    rest: Literal["fp32", "fp16"] = "fp32"
+    """Type of what is not quantized."""
+
+
+class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A device and the runtime on it."""
+
+    name: str
+    description: str
+    backend: Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
+    device: str
+    """The runtime's own name of the device."""
+    executes_on: str
+    """The hardware, for people."""
+    precisions: tuple[PrecisionName, ...]
+    options: dict[PrecisionName, dict[str, str]] = {}
+    """Runtime options for each precision."""
+    compute_capabilities: tuple[str, ...] = ()
+    """GPU generations that an engine is built for ahead of time."""
+    int8: Int8Rules = Int8Rules()
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

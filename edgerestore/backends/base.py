@@ -70,13 +70,17 @@ class Backend:
 
 
 @contextlib.contextmanager
-def runtime_errors(backend: str, doing: str, *errors: type[BaseException]) -> Iterator[None]:
+def runtime_errors(
+    backend: str, doing: str, errors: type[Exception] = RuntimeError
+) -> Iterator[None]:
     """Turns a runtime's own exceptions into one-line BackendErrors."""
     try:
         yield
-    except errors or (RuntimeError,) as error:
+    except errors as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise BackendError(f"{backend} failed {doing}: {lines[-1] if lines else error!r}") from error
+        raise BackendError(
+            f"{backend} failed {doing}: {lines[-1] if lines else error!r}"
+        ) from error
 
 
 def open_session(bundle: Bundle, threads: int = 0) -> Session:

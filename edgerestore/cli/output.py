@@ -29,7 +29,7 @@ def console() -> Console:
     """Standard output for people."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, markup=False)
 
 
 def table(title: str, *columns: str) -> Table:

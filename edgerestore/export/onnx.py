@@ -40,9 +40,7 @@ def onnx_from_module(module: nn.Module, tile: int, batch: int = 1) -> onnx.Model
     Raises EdgeRestoreError where the graph holds one of :data:`REFUSED_OPERATORS`.
     """
     program = _exported(module, batch, tile)
-    optimize_ir(
-        program.model, input_size_limit=FOLDED_VALUES, output_size_limit=FOLDED_VALUES
-    )
+    optimize_ir(program.model, input_size_limit=FOLDED_VALUES, output_size_limit=FOLDED_VALUES)
     model = program.model_proto
     _strip(model)
     _name_nodes(model)

@@ -46,6 +46,8 @@ class ModelSpec:
     size_rule: SizeRule = field(default_factory=SizeRule)
     border: int = 0
     """Pixels that the field's protocol cuts on each side before PSNR."""
+    keep_float: tuple[str, ...] = ()
+    """Modules that INT8 leaves in float by default: they touch the image itself."""
     source: str = ""
     reference_names: str = ""
     """``module:function`` that maps the authors' tensor names to ours, given ours."""
@@ -58,6 +60,7 @@ class ModelSpec:
 
 
 _ESRT_PAPER = "Lu et al., Transformer for Single Image Super-Resolution, arXiv 2108.11084"
+_ESRT_ENDS = ("head", "tail", "skip")
 _ESRT_FACTORY = "edgerestore.models.esrt:build"
 _ESRT_NAMES = "edgerestore.models.esrt_names:from_reference_names"
 
@@ -75,6 +78,7 @@ MODELS: dict[str, ModelSpec] = {
             tile=48,
             macs=0,
             size_rule=SizeRule(minimum=4),
+            keep_float=_ESRT_ENDS,
             border=2,
             source=_ESRT_PAPER,
             reference_names=_ESRT_NAMES,
@@ -90,6 +94,7 @@ MODELS: dict[str, ModelSpec] = {
             tile=48,
             macs=0,
             size_rule=SizeRule(minimum=4),
+            keep_float=_ESRT_ENDS,
             border=3,
             source=_ESRT_PAPER,
             reference_names=_ESRT_NAMES,
@@ -105,6 +110,7 @@ MODELS: dict[str, ModelSpec] = {
             tile=48,
             macs=0,
             size_rule=SizeRule(minimum=4),
+            keep_float=_ESRT_ENDS,
             border=4,
             source=_ESRT_PAPER,
             reference_names=_ESRT_NAMES,
@@ -120,6 +126,7 @@ MODELS: dict[str, ModelSpec] = {
             tile=48,
             macs=0,
             size_rule=SizeRule(minimum=4),
+            keep_float=_ESRT_ENDS,
             border=2,
             source="compact variant of ESRT, for two CPU cores",
         ),

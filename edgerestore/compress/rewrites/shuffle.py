@@ -34,8 +34,13 @@ def _sink(up: Upsampler, conv: nn.Conv2d) -> tuple[nn.PixelShuffle, nn.Conv2d]:
     assert isinstance(shuffle, nn.PixelShuffle)
     del up[-1]
     s = shuffle.upscale_factor
-    wide = nn.Conv2d(conv.in_channels * s * s, conv.out_channels * s * s, 3, padding=1,
-                     bias=conv.bias is not None).requires_grad_(False)
+    wide = nn.Conv2d(
+        conv.in_channels * s * s,
+        conv.out_channels * s * s,
+        3,
+        padding=1,
+        bias=conv.bias is not None,
+    ).requires_grad_(False)
     wide.weight.copy_(_before_shuffle(conv.weight, s))
     if conv.bias is not None and wide.bias is not None:
         wide.bias.copy_(conv.bias.repeat_interleave(s * s))

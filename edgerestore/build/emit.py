@@ -1,0 +1,90 @@
+"""Model files for one target and precision, in that runtime's dialect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgerestore.bundle import PassFacts
+from edgerestore.compress.fp16 import Fp16, fp16_from_fp32
+from edgerestore.compress.int8 import Int8, int8_openvino, int8_qdq
+from edgerestore.export.onnx import save_onnx
+from edgerestore.recipe import PrecisionName, Target
+
+MODEL_ONNX, MODEL_XML, MODEL_BIN = "model.onnx", "model.xml", "model.bin"
+
+
+@dataclass(slots=True)
+class Emitter:
+    """Writes model files; what several targets share is quantized once."""
+
+    graph: onnx.ModelProto
+    """The FP32 deployable form."""
+    crops: NDArray[np.float32]
+    """Calibration, N x 3 x tile x tile in [0, 1]."""
+    keep_float: tuple[str, ...]
+    _quantized: dict[bool, onnx.ModelProto] = field(default_factory=dict)
+
+    def emit(
+        self, target: Target, precision: PrecisionName, folder: Path
+    ) -> tuple[list[str], list[PassFacts]]:
+        """Writes into ``folder``; returns file names, the one to open first, and passes."""
+        if target.backend == "openvino":
+            return self._openvino(precision, folder)
+        model, passes = self.onnx_for(target, precision)
+        save_onnx(model, folder / MODEL_ONNX)
+        files = [MODEL_ONNX]
+        if target.compute_capabilities:
+            from edgerestore.backends.tensorrt import ENGINE, RTX, plan_from_onnx
+
+            plan = plan_from_onnx(RTX, folder / MODEL_ONNX, target.compute_capabilities)
+            (folder / ENGINE).write_bytes(plan)
+            files.append(ENGINE)
+        return files, passes
+
+    def onnx_for(
+        self, target: Target, precision: PrecisionName
+    ) -> tuple[onnx.ModelProto, list[PassFacts]]:
+        """The graph that a target gets where its runtime reads ONNX."""
+        half = Fp16()
+        fp16 = PassFacts(name="fp16", settings={"keep_operators": list(half.keep_operators)})
+        if precision == "fp32":
+            return self.graph, []
+        if precision == "fp16":
+            return fp16_from_fp32(self.graph, half), [fp16]
+        config = Int8(self.keep_float, symmetric=target.int8.symmetric)
+        int8 = PassFacts(name="int8", settings=config.settings(len(self.crops)))
+        model = self.quantized(config)
+        if target.int8.rest == "fp16":
+            return fp16_from_fp32(model, half), [int8, fp16]
+        return model, [int8]
+
+    def quantized(self, config: Int8) -> onnx.ModelProto:
+        """The QDQ graph for these settings, made once."""
+        if config.symmetric not in self._quantized:
+            self._quantized[config.symmetric] = int8_qdq(self.graph, config, self.crops)
+        return self._quantized[config.symmetric]
+
+    def _openvino(
+        self, precision: PrecisionName, folder: Path
+    ) -> tuple[list[str], list[PassFacts]]:
+        import openvino
+
+        passes = []
+        if precision == "int8":
+            config = Int8(self.keep_float)
+            model = int8_openvino(self.graph, config, self.crops, folder)
+            passes = [PassFacts(name="int8", settings=config.settings(len(self.crops)))]
+        else:
+            save_onnx(self.graph, folder / MODEL_ONNX)
+            model = openvino.convert_model(folder / MODEL_ONNX)
+            (folder / MODEL_ONNX).unlink()
+        compress = precision != "fp32"
+        if compress:
+            passes.append(PassFacts(name="compress_to_fp16", settings={}))
+        openvino.save_model(model, folder / MODEL_XML, compress_to_fp16=compress)
+        return [MODEL_XML, MODEL_BIN], passes

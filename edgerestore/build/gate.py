@@ -1,0 +1,80 @@
+"""The accuracy gate: what a precision may lose, and what is said when it loses more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgerestore.bundle import Accuracy, ImageScore
+from edgerestore.compress.sensitivity import Sensitivity
+from edgerestore.evaluation import Score
+from edgerestore.recipe import PrecisionName
+
+ALLOWED_DROP_DB: dict[PrecisionName, tuple[float, float]] = {
+    "fp32": (0.001, 0.005),
+    "fp16": (0.01, 0.01),
+    "bf16": (0.01, 0.02),
+    "int8": (0.05, 0.10),
+}
+"""Mean over images and worst image, in dB of PSNR-Y against the FP32 network.
+
+FP32 in another runtime rounds differently, and a grey level on the edge may flip.
+"""
+
+MODULES_SHOWN = 8
+
+
+def judge(
+    precision: PrecisionName, data: str, protocol: str, fp32: Sequence[Score], own: Sequence[Score]
+) -> Accuracy:
+    """Sets a bundle's scores against those of the FP32 network, image by image."""
+    images = tuple(
+        ImageScore(name=a.name, fp32_psnr_y_db=a.psnr_y_db, psnr_y_db=b.psnr_y_db)
+        for a, b in zip(fp32, own, strict=True)
+    )
+    drops = [image.fp32_psnr_y_db - image.psnr_y_db for image in images]
+    mean, worst = ALLOWED_DROP_DB[precision]
+    return Accuracy(
+        data=data,
+        protocol=protocol,
+        images=images,
+        mean_drop_db=sum(drops) / len(drops),
+        worst_drop_db=max(drops),
+        allowed_mean_drop_db=mean,
+        allowed_worst_drop_db=worst,
+    )
+
+
+def passes(accuracy: Accuracy) -> bool:
+    """Whether both the mean and the worst image are within what is allowed."""
+    return (
+        accuracy.mean_drop_db <= accuracy.allowed_mean_drop_db
+        and accuracy.worst_drop_db <= accuracy.allowed_worst_drop_db
+    )
+
+
+def verdict(name: str, accuracy: Accuracy) -> str:
+    """One line on a missed gate."""
+    worst = max(accuracy.images, key=lambda image: image.fp32_psnr_y_db - image.psnr_y_db)
+    return (
+        f"{name} misses its accuracy gate: mean drop {accuracy.mean_drop_db:.3f} dB "
+        f"(allowed {accuracy.allowed_mean_drop_db}), worst {accuracy.worst_drop_db:.3f} dB on "
+        f"'{worst.name}' (allowed {accuracy.allowed_worst_drop_db}); keep sensitive modules in "
+        "float with --keep-float"
+    )
+
+
+def explanation(name: str, accuracy: Accuracy, modules: Sequence[Sensitivity]) -> str:
+    """The per-image table and the modules that hurt most, as text."""
+    lines = [
+        f"{name}: PSNR-Y in dB, {accuracy.data}",
+        f"{'image':24}{'fp32':>9}{'own':>9}{'drop':>9}",
+    ]
+    for image in sorted(accuracy.images, key=lambda i: i.psnr_y_db - i.fp32_psnr_y_db):
+        drop = image.fp32_psnr_y_db - image.psnr_y_db
+        lines.append(
+            f"{image.name[:23]:24}{image.fp32_psnr_y_db:9.3f}{image.psnr_y_db:9.3f}{drop:9.3f}"
+        )
+    if modules:
+        lines += ["", "modules that hurt most, and what their return to float wins:"]
+        lines += [f"  {m.module:44}{m.gain_db:+7.2f} dB" for m in modules[:MODULES_SHOWN]]
+    return "\n".join(lines)

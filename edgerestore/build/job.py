@@ -1,0 +1,244 @@
+"""One build: every target times every precision, each verified where it can be."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from edgerestore import bundle as bundles
+from edgerestore.backends import find_backend
+from edgerestore.build import gate
+from edgerestore.build.emit import Emitter
+from edgerestore.build.source import Source, onnx_run, prepare
+from edgerestore.bundle import Bundle, Manifest, Parity
+from edgerestore.calibration import CalibrationImages, crops
+from edgerestore.compress.int8 import Int8, check_patterns
+from edgerestore.compress.sensitivity import module_sensitivities
+from edgerestore.errors import AccuracyError, InputError
+from edgerestore.evaluation import ImagePair, Score, evaluate, protocol
+from edgerestore.export.onnx import INPUT, OUTPUT
+from edgerestore.files import sha256_of
+from edgerestore.models import ModelSpec
+from edgerestore.models.weights import load_network
+from edgerestore.recipe import PrecisionName, Target
+
+PARITY_MARGIN_DB = 6.0
+"""How much nearer to the FP32 output the build was than another machine must come."""
+HIGHEST_FLOOR_DB = 70.0
+SENSITIVITY_CROPS = 2
+TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf", "tensorrt-rtx")
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to build, from what, and what to hold it against."""
+
+    spec: ModelSpec
+    weights: Path
+    targets: tuple[Target, ...]
+    precisions: tuple[PrecisionName, ...]
+    tile: int
+    overlap: int
+    calibration: CalibrationImages
+    evaluation: list[ImagePair]
+    evaluation_name: str
+    out: Path
+    keep_float: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for target in self.targets:
+            for precision in self.precisions:
+                if precision not in target.precisions:
+                    raise InputError(
+                        f"target '{target.name}' has no {precision}; it has "
+                        f"{', '.join(target.precisions)}"
+                    )
+        if not 0 <= 2 * self.overlap < self.tile:
+            raise InputError(f"overlap {self.overlap} is not below half the tile of {self.tile}")
+
+    @property
+    def cases(self) -> list[tuple[Target, PrecisionName]]:
+        """Every bundle that this job makes."""
+        return [(t, p) for t in self.targets for p in self.precisions]
+
+
+def build_bundles(job: Job, report: Report = lambda stage: None) -> list[Bundle]:
+    """Builds, verifies and writes every bundle of a job; returns them in order.
+
+    Bundles that hold are written although others fail. Raises AccuracyError, after all have
+    been tried, for those that miss their gate: nothing of them is written.
+    """
+    network = load_network(job.spec, job.weights)
+    calibration = crops(job.calibration.images, job.tile)
+    source = prepare(
+        job.spec,
+        network,
+        calibration[:1],
+        job.evaluation,
+        tile=job.tile,
+        overlap=job.overlap,
+        report=report,
+    )
+    keep = (*job.spec.keep_float, *job.keep_float)
+    modules = {node.name.partition("#")[0] for node in source.graph.graph.node}
+    check_patterns(job.keep_float, sorted(m for m in modules if "." in m))
+    builder = _Builder(job, source, Emitter(source.graph, calibration, keep), report)
+    made, missed = [], []
+    for target, precision in job.cases:
+        try:
+            made.append(builder.build(target, precision))
+        except AccuracyError as error:
+            missed.append(error)
+    if missed:
+        details = "\n\n".join(error.details for error in missed)
+        raise AccuracyError("; ".join(str(error) for error in missed), details)
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Builder:
+    job: Job
+    source: Source
+    emitter: Emitter
+    report: Report
+
+    def build(self, target: Target, precision: PrecisionName) -> Bundle:
+        name = f"{self.job.spec.name}-{precision}-{target.name}"
+        self.report(name)
+        with bundles.writing_bundle(self.job.out / name) as folder:
+            files, passes = self.emitter.emit(target, precision, folder)
+            bundles.write_probe(
+                folder, {"input": self.source.probe, "output": self.source.expected}
+            )
+            manifest = self._manifest(target, precision, folder, files, passes)
+            manifest = self._verified(Bundle(folder, manifest), target)
+            bundles.write_manifest(folder, manifest)
+        return Bundle(self.job.out / name, manifest)
+
+    def _verified(self, draft: Bundle, target: Target) -> Manifest:
+        """Executes the bundle where it can be, and holds its accuracy against the gate."""
+        backend = find_backend(target.backend)
+        executes = backend.why_not() is None
+        if executes:
+            runtime = f"{backend.name} {backend.version()} on {target.device}"
+            session = backend.open(draft, 0)
+            run, where = session.run, runtime
+        else:
+            model, _ = self.emitter.onnx_for(target, draft.manifest.precision)
+            run, where = onnx_run(model), "emulated in ONNX Runtime, not the target's arithmetic"
+        psnr = bundles.probe_psnr_db(run(self.source.probe), self.source.expected)
+        accuracy = self._accuracy(draft.manifest.precision, run, where)
+        if executes:
+            session.close()
+            floor = min(psnr - PARITY_MARGIN_DB, HIGHEST_FLOOR_DB)
+            parity = Parity(status="verified", runtime=runtime, psnr_db=psnr, floor_db=floor)
+        elif target.compute_capabilities:
+            runtime = f"built by {backend.name} {backend.version()}"
+            parity = Parity(status="compiled, not executed", runtime=runtime)
+        else:
+            parity = Parity(status="not compiled, not executed", runtime="none")
+        if accuracy is not None and not gate.passes(accuracy):
+            raise self._missed(draft, accuracy)
+        return msgspec.structs.replace(draft.manifest, accuracy=accuracy, parity=parity)
+
+    def _accuracy(
+        self,
+        precision: PrecisionName,
+        run: Callable[[np.ndarray], np.ndarray],
+        where: str,
+    ) -> bundles.Accuracy | None:
+        if not self.job.evaluation:
+            return None
+        job = self.job
+        tiling = {"tile": job.tile, "overlap": job.overlap}
+        own: list[Score] = evaluate(
+            run, job.evaluation, scale=job.spec.scale, border=job.spec.border, **tiling
+        )
+        how = f"{protocol(border=job.spec.border, **tiling)}; {where}"
+        return gate.judge(precision, job.evaluation_name, how, self.source.scores, own)
+
+    def _missed(self, draft: Bundle, accuracy: bundles.Accuracy) -> AccuracyError:
+        modules = []
+        precision = draft.manifest.precision
+        if precision == "int8":
+            self.report(f"{draft.name}: looking for the layers that hurt most")
+            symmetric = any(
+                p.name == "int8" and p.settings["symmetric"] for p in draft.manifest.passes
+            )
+            modules = module_sensitivities(
+                self.source.graph,
+                self.emitter.quantized(Int8(self.emitter.keep_float, symmetric)),
+                self.emitter.crops[:SENSITIVITY_CROPS],
+            )
+        return AccuracyError(
+            gate.verdict(draft.name, accuracy), gate.explanation(draft.name, accuracy, modules)
+        )
+
+    def _manifest(
+        self,
+        target: Target,
+        precision: PrecisionName,
+        folder: Path,
+        files: list[str],
+        passes: list[bundles.PassFacts],
+    ) -> Manifest:
+        job, spec = self.job, self.job.spec
+        quantized = any(p.name == "int8" for p in passes)
+        return Manifest(
+            schema=bundles.SCHEMA,
+            model=bundles.ModelFacts(
+                name=spec.name,
+                task=spec.task,
+                scale=spec.scale,
+                border=spec.border,
+                config=dict(spec.config),
+                params=spec.params,
+                weights_sha256=sha256_of(job.weights),
+            ),
+            precision=precision,
+            target=bundles.TargetFacts(
+                name=target.name,
+                backend=target.backend,
+                device=target.device,
+                options=target.options.get(precision, {}),
+            ),
+            contract=bundles.Contract(
+                input_name=INPUT,
+                output_name=OUTPUT,
+                batch=1,
+                channels=3,
+                tile=job.tile,
+                overlap=job.overlap,
+                value_range=(0.0, 1.0),
+            ),
+            files={name: (folder / name).stat().st_size for name in files},
+            passes=(self.source.rewrite, *passes),
+            costs=self.source.costs,
+            calibration=bundles.CalibrationFacts(
+                name=job.calibration.name,
+                crops=len(self.emitter.crops),
+                sha256=job.calibration.sha256,
+            )
+            if quantized
+            else None,
+            accuracy=None,
+            parity=Parity(status="not compiled, not executed", runtime="none"),
+            tools=_tools(),
+        )
+
+
+def _tools() -> dict[str, str]:
+    versions = {"edgerestore": importlib.metadata.version("edgerestore")}
+    for name in TOOLS:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

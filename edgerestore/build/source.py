@@ -1,0 +1,116 @@
+"""What every bundle of one build starts from: a checked FP32 graph and its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edgerestore.bundle import Costs, PassFacts
+from edgerestore.compress.rewrites import deployable
+from edgerestore.errors import EdgeRestoreError
+from edgerestore.evaluation import ImagePair, Score, evaluate
+from edgerestore.export.cost import costs_of_graph
+from edgerestore.export.onnx import INPUT, onnx_from_module
+from edgerestore.models import ModelSpec
+
+LARGEST_EXPORT_ERROR = 1e-4
+"""Of the graph in ONNX Runtime against the reference network: max error over deviation."""
+
+Tiles = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One model at one tile, in FP32."""
+
+    spec: ModelSpec
+    tile: int
+    overlap: int
+    graph: onnx.ModelProto
+    """The deployable form."""
+    probe: Tiles
+    expected: Tiles
+    """The reference network's output for the probe."""
+    costs: Costs
+    rewrite: PassFacts
+    scores: list[Score]
+    """The reference network's accuracy, tiled as the bundles are."""
+
+
+def prepare(
+    spec: ModelSpec,
+    network: nn.Module,
+    probe: Tiles,
+    pairs: list[ImagePair],
+    *,
+    tile: int,
+    overlap: int,
+    report: Callable[[str], None],
+) -> Source:
+    """Rewrites and exports ``network`` and measures it; ``probe`` is 1 x 3 x tile x tile.
+
+    Raises EdgeRestoreError where the exported graph does not compute what the reference
+    network computes.
+    """
+    report("rewriting and exporting")
+    rewritten, changed = deployable(network)
+    graph = onnx_from_module(rewritten, tile)
+    run = reference_run(network)
+    expected = run(probe)
+    _check_export(graph, probe, expected)
+    report("measuring the FP32 network")
+    scores = evaluate(run, pairs, tile=tile, overlap=overlap, scale=spec.scale, border=spec.border)
+    return Source(
+        spec=spec,
+        tile=tile,
+        overlap=overlap,
+        graph=graph,
+        probe=probe,
+        expected=expected,
+        costs=costs_of_graph(graph, spec.params),
+        rewrite=PassFacts(name="rewrite", settings=dict(changed)),
+        scores=scores,
+    )
+
+
+def reference_run(network: nn.Module) -> Callable[[Tiles], Tiles]:
+    """The reference form as a function of tiles, in PyTorch's float32."""
+
+    def run(tiles: Tiles) -> Tiles:
+        with torch.inference_mode():
+            result: Tiles = network(torch.tensor(tiles)).numpy()
+        return result
+
+    return run
+
+
+def onnx_run(model: onnx.ModelProto) -> Callable[[Tiles], Tiles]:
+    """A graph as a function of tiles, in ONNX Runtime on this CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+    def run(tiles: Tiles) -> Tiles:
+        result: Tiles = session.run(None, {INPUT: tiles})[0]
+        return result
+
+    return run
+
+
+def _check_export(graph: onnx.ModelProto, probe: Tiles, expected: Tiles) -> None:
+    error = float(np.abs(onnx_run(graph)(probe) - expected).max() / expected.std())
+    if not error <= LARGEST_EXPORT_ERROR:
+        raise EdgeRestoreError(
+            f"the exported graph differs from the network by {error:.1e} of its deviation "
+            f"(allowed {LARGEST_EXPORT_ERROR:.0e}); this is a defect of the exporter or a rewrite"
+        )

@@ -1,0 +1,49 @@
+"""Whether a bundle computes on this machine what it computed where it was built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgerestore.backends import find_backend
+from edgerestore.bundle import probe_psnr_db, read_bundle
+from edgerestore.errors import CheckFailedError
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The answer for one bundle."""
+
+    bundle: str
+    name: str
+    status: str
+    """``verified``, or why parity could not be measured."""
+    psnr_db: float | None
+    """Probe output against the FP32 network's, peak 1."""
+    floor_db: float | None
+
+
+def check_bundle(path: Path, threads: int = 0) -> Checked:
+    """Verifies hashes and schema, then runs the probe in this machine's runtime.
+
+    Raises BundleError for damage, CheckFailedError where the output is too far from the
+    FP32 network's, MissingPartError where the runtime is absent. A bundle that nobody has
+    executed yet has no floor to hold; its measured parity is returned.
+    """
+    bundle = read_bundle(path)
+    manifest = bundle.manifest
+    backend = find_backend(manifest.target.backend)
+    backend.require()
+    given, expected = bundle.probe()
+    session = backend.open(bundle, threads)
+    try:
+        psnr = probe_psnr_db(session.run(given), expected)
+    finally:
+        session.close()
+    floor = manifest.parity.floor_db
+    if floor is not None and psnr < floor:
+        raise CheckFailedError(
+            f"{path}: its output here is {psnr:.1f} dB from the FP32 network's, below the floor "
+            f"of {floor:.1f} dB; do not use it on this machine"
+        )
+    return Checked(str(path), bundle.name, "verified", psnr, floor)
