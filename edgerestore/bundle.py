@@ -36,11 +36,7 @@ _SUM_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9][A-Za-z0-9._-]{0,127})")
 Status = Literal["verified", "compiled, not executed", "not compiled, not executed"]
 
 
-class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of the manifest's tables."""
-
-
-class ModelFacts(_Record):
+class ModelFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which network, and where its weights came from."""
 
     name: str
@@ -52,7 +48,7 @@ class ModelFacts(_Record):
     weights_sha256: str
 
 
-class TargetFacts(_Record):
+class TargetFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The runtime and device that the files are for."""
 
     name: str
@@ -61,7 +57,7 @@ class TargetFacts(_Record):
     options: dict[str, str]
 
 
-class Contract(_Record):
+class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What goes in and what comes out, for one run."""
 
     input_name: str
@@ -75,14 +71,14 @@ class Contract(_Record):
     value_range: tuple[float, float]
 
 
-class PassFacts(_Record):
+class PassFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One step that was applied, with its settings."""
 
     name: str
     settings: dict[str, Any]
 
 
-class Costs(_Record):
+class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What one tile costs, counted on the graph."""
 
     params: int
@@ -96,7 +92,7 @@ class Costs(_Record):
     operators: dict[str, int]
 
 
-class CalibrationFacts(_Record):
+class CalibrationFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What INT8 ranges were collected on."""
 
     name: str
@@ -104,7 +100,7 @@ class CalibrationFacts(_Record):
     sha256: str
 
 
-class ImageScore(_Record):
+class ImageScore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """PSNR-Y of one image, for the FP32 network and for this bundle in its runtime."""
 
     name: str
@@ -112,7 +108,7 @@ class ImageScore(_Record):
     psnr_y_db: float
 
 
-class Accuracy(_Record):
+class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Accuracy against ground truth, measured in the runtime that executes the bundle."""
 
     data: str
@@ -124,7 +120,7 @@ class Accuracy(_Record):
     allowed_worst_drop_db: float
 
 
-class Parity(_Record):
+class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Whether the bundle's output was compared with the FP32 network's, and where."""
 
     status: Status
@@ -136,7 +132,7 @@ class Parity(_Record):
     """PSNR that ``edgerestore check`` demands on another machine."""
 
 
-class Manifest(_Record):
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole of ``bundle.json``."""
 
     schema: int
@@ -229,9 +225,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_bytes(data + b"\n")
 
 
-def write_probe(folder: Path, arrays: Mapping[str, NDArray[np.float32]]) -> None:
-    """Writes ``probe.npz`` from ``input`` and ``output``."""
-    np.savez_compressed(folder / PROBE, **arrays)
+def write_probe(folder: Path, given: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+    """Writes ``probe.npz``: an input and the FP32 network's output, N x 3 x H x W."""
+    np.savez_compressed(folder / PROBE, input=given, output=expected)
 
 
 def seal(folder: Path) -> None:

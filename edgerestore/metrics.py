@@ -16,8 +16,8 @@ def luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 
     The Y that super-resolution papers measure on (MATLAB's ``rgb2ycbcr``).
     """
-    weights = np.array([65.481, 128.553, 24.966]) / 255.0
-    return image.astype(np.float64) @ weights + 16.0
+    red, green, blue = np.moveaxis(image.astype(np.float64), -1, 0)
+    return (65.481 * red + 128.553 * green + 24.966 * blue) / 255.0 + 16.0
 
 
 def psnr_y_db(result: NDArray[np.uint8], truth: NDArray[np.uint8], *, border: int) -> float:
@@ -51,7 +51,8 @@ def ssim_y(result: NDArray[np.uint8], truth: NDArray[np.uint8], *, border: int) 
 
 def to_uint8(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Rounds values in [0, 1] to 8 bits, clipping what lies outside."""
-    return np.clip(np.rint(image * PEAK), 0, PEAK).astype(np.uint8)
+    rounded: NDArray[np.uint8] = np.clip(np.rint(image * PEAK), 0, PEAK).astype(np.uint8)
+    return rounded
 
 
 def _luma_pair(

@@ -126,7 +126,7 @@ class _Words:
     def __init__(self, trt: Any) -> None:
         said: list[str] = []
 
-        class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
+        class Logger(trt.ILogger):  # type: ignore[misc]
             def __init__(self) -> None:
                 trt.ILogger.__init__(self)
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from edgerestore import bundle as bundles
 from edgerestore.backends import find_backend
 from edgerestore.build import gate
 from edgerestore.build.emit import Emitter
-from edgerestore.build.source import Source, onnx_run, prepare
+from edgerestore.build.source import Source, Tiles, onnx_run, prepare
 from edgerestore.bundle import Bundle, Manifest, Parity
 from edgerestore.calibration import CalibrationImages, crops
 from edgerestore.compress.int8 import Int8, check_patterns
@@ -114,9 +113,7 @@ class _Builder:
         self.report(name)
         with bundles.writing_bundle(self.job.out / name) as folder:
             files, passes = self.emitter.emit(target, precision, folder)
-            bundles.write_probe(
-                folder, {"input": self.source.probe, "output": self.source.expected}
-            )
+            bundles.write_probe(folder, self.source.probe, self.source.expected)
             manifest = self._manifest(target, precision, folder, files, passes)
             manifest = self._verified(Bundle(folder, manifest), target)
             bundles.write_manifest(folder, manifest)
@@ -126,13 +123,15 @@ class _Builder:
         """Executes the bundle where it can be, and holds its accuracy against the gate."""
         backend = find_backend(target.backend)
         executes = backend.why_not() is None
+        run: Callable[[Tiles], Tiles]
         if executes:
             runtime = f"{backend.name} {backend.version()} on {target.device}"
             session = backend.open(draft, 0)
             run, where = session.run, runtime
         else:
             model, _ = self.emitter.onnx_for(target, draft.manifest.precision)
-            run, where = onnx_run(model), "emulated in ONNX Runtime, not the target's arithmetic"
+            run = onnx_run(model)
+            where = "emulated in ONNX Runtime, not the target's arithmetic"
         psnr = bundles.probe_psnr_db(run(self.source.probe), self.source.expected)
         accuracy = self._accuracy(draft.manifest.precision, run, where)
         if executes:
@@ -151,17 +150,22 @@ class _Builder:
     def _accuracy(
         self,
         precision: PrecisionName,
-        run: Callable[[np.ndarray], np.ndarray],
+        run: Callable[[Tiles], Tiles],
         where: str,
     ) -> bundles.Accuracy | None:
         if not self.job.evaluation:
             return None
         job = self.job
-        tiling = {"tile": job.tile, "overlap": job.overlap}
         own: list[Score] = evaluate(
-            run, job.evaluation, scale=job.spec.scale, border=job.spec.border, **tiling
+            run,
+            job.evaluation,
+            tile=job.tile,
+            overlap=job.overlap,
+            scale=job.spec.scale,
+            border=job.spec.border,
         )
-        how = f"{protocol(border=job.spec.border, **tiling)}; {where}"
+        how = protocol(border=job.spec.border, tile=job.tile, overlap=job.overlap)
+        how = f"{how}; {where}"
         return gate.judge(precision, job.evaluation_name, how, self.source.scores, own)
 
     def _missed(self, draft: Bundle, accuracy: bundles.Accuracy) -> AccuracyError:

@@ -9,12 +9,11 @@ from typing import cast, get_args
 from edgerestore.build.job import Job
 from edgerestore.calibration import read_set
 from edgerestore.errors import InputError, RecipeError, UnknownNameError
-from edgerestore.evaluation import read_pairs
+from edgerestore.evaluation import data_label, read_pairs
 from edgerestore.models import find_model
 from edgerestore.recipe import BuildSettings, PrecisionName, Recipe, Target, read_toml
 from edgerestore.shipped import shipped_folder, shipped_toml
 
-SHIPPED_PAIRS = "the shipped evaluation photographs"
 DEFAULTS = BuildSettings(targets=("x86-openvino",), precisions=("fp32", "fp16", "int8"))
 
 
@@ -45,6 +44,8 @@ def job_from(
         )
     if not source.is_file():
         raise InputError(f"{source}: no such weights file")
+    root = data or shipped_folder("calibration") / "evaluation"
+    pairs = read_pairs(root, spec.scale)
     return Job(
         spec=spec,
         weights=source,
@@ -53,8 +54,8 @@ def job_from(
         tile=tile or settings.tile or spec.tile,
         overlap=overlap,
         calibration=read_set(calibration or settings.calibration),
-        evaluation=read_pairs(data or shipped_folder("calibration") / "evaluation", spec.scale),
-        evaluation_name=str(data) if data else SHIPPED_PAIRS,
+        evaluation=pairs,
+        evaluation_name=data_label(root, pairs),
         out=out,
         keep_float=(*settings.keep_float, *keep_float),
     )

@@ -55,10 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         code = app(arguments, standalone_mode=False)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted; nothing half-written was left", EXIT_INTERRUPTED)
-    except typer.Abort:
-        return EXIT_INTERRUPTED
     except typer.TyperException as error:
         return _fail(error.format_message(), EXIT_BAD_INPUT)
     except EdgeRestoreError as error:

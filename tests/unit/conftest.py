@@ -113,7 +113,7 @@ def doubling_bundle(tmp_path: Path) -> Callable[..., Path]:
         with writing_bundle(path) as folder:
             (folder / "model.onnx").write_bytes(doubling_onnx(error))
             probe = np.zeros((1, 3, 16, 16), np.float32)
-            write_probe(folder, {"input": probe, "output": probe.repeat(2, 2).repeat(2, 3)})
+            write_probe(folder, probe, probe.repeat(2, 2).repeat(2, 3))
             manifest = doubling_manifest(precision, (folder / "model.onnx").stat().st_size)
             write_manifest(folder, msgspec.structs.replace(manifest, **changes))
         return path

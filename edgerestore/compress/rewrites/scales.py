@@ -53,7 +53,7 @@ def _fold_unit(unit: ResidualUnit, *, read: Tensor | float, write: Tensor | floa
     """Lets ``squeeze`` read ``x / read`` and scales what ``expand`` writes."""
     with torch.no_grad():
         write = write * _take(unit, "residual_scale")
-        unit.identity_scale = nn.Identity()
+        _take(unit, "identity_scale")
         unit.squeeze.weight *= read
         unit.expand.weight *= write
         _bias(unit.expand).mul_(write)

@@ -77,7 +77,8 @@ class ShiftedTransformer(nn.Module):
         to_fold = torch.cat([attended, hidden], dim=-1).reshape(n, height, width, -1)
         ones = torch.ones(1, 1, height, width, dtype=x.dtype)
         overlaps = F.avg_pool2d(ones, 3, 1, 1) * 9
-        return x * overlaps + self.fold(to_fold.permute(0, 3, 1, 2)) + self.fold_bias(ones)
+        folded: Tensor = self.fold(to_fold.permute(0, 3, 1, 2)) + self.fold_bias(ones)
+        return x * overlaps + folded
 
     def _attention(self, tokens: Tensor) -> Tensor:
         even = tokens.shape[1] - tokens.shape[1] % self.segments
@@ -105,7 +106,7 @@ class _Product(nn.Module):
         self.bias = None if bias is None else nn.Parameter(bias.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        out = x @ self.weight
+        out: Tensor = x @ self.weight
         return out if self.bias is None else out + self.bias
 
 

@@ -51,7 +51,7 @@ def bundle(tmp_path_factory) -> Path:
     pixels = np.zeros((2, 3, 16, 16), np.float32)
     with writing_bundle(path) as folder:
         (folder / "model.bin").write_bytes(b"repeat")
-        write_probe(folder, {"input": pixels, "output": pixels})
+        write_probe(folder, pixels, pixels)
         write_manifest(folder, manifest())
     # So that it is older than whatever a test writes.
     os.utime(path / "bundle.json", (1, 1))
