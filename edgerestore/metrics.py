@@ -17,7 +17,8 @@ def luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     The Y that super-resolution papers measure on (MATLAB's ``rgb2ycbcr``).
     """
     red, green, blue = np.moveaxis(image.astype(np.float64), -1, 0)
-    return (65.481 * red + 128.553 * green + 24.966 * blue) / 255.0 + 16.0
+    weighted: NDArray[np.float64] = 65.481 * red + 128.553 * green + 24.966 * blue
+    return weighted / 255.0 + 16.0
 
 
 def psnr_y_db(result: NDArray[np.uint8], truth: NDArray[np.uint8], *, border: int) -> float:

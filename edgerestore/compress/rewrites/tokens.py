@@ -94,7 +94,8 @@ class ShiftedTransformer(nn.Module):
             linear(tokens).reshape(shape).transpose(1, 2) for linear in (self.q, self.k, self.v)
         )
         out = torch.softmax(q @ k.transpose(2, 3), dim=-1) @ v
-        return out.transpose(1, 2).reshape(n, length, width)
+        joined: Tensor = out.transpose(1, 2).reshape(n, length, width)
+        return joined
 
 
 class _Product(nn.Module):
@@ -107,7 +108,9 @@ class _Product(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = x @ self.weight
-        return out if self.bias is None else out + self.bias
+        if self.bias is not None:
+            out = out + self.bias
+        return out
 
 
 def _folding(weight: Tensor) -> Tensor:

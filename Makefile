@@ -1,0 +1,35 @@
+# Every target prepares what it needs on a fresh machine: Python 3.11 or later, 2 cores.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+EXTRAS := host,ort,openvino,tensorrt-rtx,evaluate,dev
+READY := $(VENV)/.ready
+
+.PHONY: demo test check bench wheel-test slow-test
+
+demo: $(READY)  ## the whole job on the shipped model, ending in demo-report/report.html
+	$(BIN)/edgerestore demo --out demo-report
+
+test: $(READY)  ## the test suite
+	$(BIN)/python -m pytest -m "not slow"
+
+slow-test: $(READY)  ## what takes minutes
+	$(BIN)/python -m pytest -m slow
+
+check: $(READY)  ## format, lint, types, rings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## our INT8 beside its peers, on an otherwise idle machine
+	$(BIN)/python benchmarks/esrt_int8.py
+
+wheel-test: $(READY)  ## the built wheel alone, without extras, in an empty environment
+	$(BIN)/python tests/wheel_alone.py
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[$(EXTRAS)]'
+	touch $@
