@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ PROBE = "probe.npz"
 COMPILED = "compiled"
 MAX_MANIFEST_BYTES = 4 << 20
 MAX_FILES = 64
+MAX_SUMS_BYTES = MAX_FILES * 200
 
 _SUM_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9][A-Za-z0-9._-]{0,127})")
 
@@ -175,9 +177,16 @@ class Bundle:
         return sum(self.manifest.files.values())
 
     def probe(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The small input and the FP32 network's output for it, N x 3 x H x W."""
-        with np.load(io.BytesIO((self.path / PROBE).read_bytes()), allow_pickle=False) as file:
-            return file["input"], file["output"]
+        """The small input and the FP32 network's output for it, N x 3 x H x W.
+
+        Raises BundleError where the file, though sealed, holds something else.
+        """
+        data = (self.path / PROBE).read_bytes()
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                return file["input"], file["output"]
+        except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{self.path / PROBE}: not a probe: {error}") from error
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -189,9 +198,9 @@ def read_bundle(path: Path) -> Bundle:
     if not (path / MANIFEST).is_file():
         raise BundleError(f"{path}: not a bundle (no {MANIFEST})")
     sums = verify_sealed(path, required=MANIFEST)
-    data = (path / MANIFEST).read_bytes()
-    if len(data) > MAX_MANIFEST_BYTES:
+    if (path / MANIFEST).stat().st_size > MAX_MANIFEST_BYTES:
         raise BundleError(f"{path / MANIFEST}: larger than {MAX_MANIFEST_BYTES} bytes")
+    data = (path / MANIFEST).read_bytes()
     try:
         version = msgspec.json.decode(data, type=_Version).schema
         if version != SCHEMA:
@@ -200,8 +209,10 @@ def read_bundle(path: Path) -> Bundle:
                 "build the bundle again or install the matching version"
             )
         manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise BundleError(f"{path / MANIFEST}: {error}") from error
+    if not manifest.files:
+        raise BundleError(f"{path / MANIFEST}: lists no model file")
     for name in [*manifest.files, PROBE]:
         if name not in sums:
             raise BundleError(f"{path}: '{name}' is not sealed by {SUMS}")
@@ -265,12 +276,17 @@ class _Version(msgspec.Struct):
 
 
 def _read_sums(path: Path) -> dict[str, str]:
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise BundleError(f"{path}: not a plain file")
     try:
-        text = path.read_bytes().decode("ascii")
+        with path.open("rb") as file:
+            text = file.read(MAX_SUMS_BYTES + 1).decode("ascii")
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise BundleError(f"{path}: damaged: not ASCII") from error
+    if len(text) > MAX_SUMS_BYTES:
+        raise BundleError(f"{path}: damaged: longer than {MAX_SUMS_BYTES} bytes")
     sums: dict[str, str] = {}
     for number, line in enumerate(text.split("\n")[:-1], 1):
         match = _SUM_LINE.fullmatch(line)
@@ -287,7 +303,11 @@ def _verify(path: Path, sums: Mapping[str, str]) -> None:
         file = path / name
         if file.is_symlink() or not file.is_file():
             raise BundleError(f"{file}: missing, or not a plain file, though {SUMS} lists it")
-        if sha256_of(file) != expected:
+        try:
+            found = sha256_of(file)
+        except OSError as error:
+            raise BundleError(f"{file}: cannot be read: {error.strerror}") from error
+        if found != expected:
             raise BundleError(
                 f"{file}: damaged: its SHA-256 is not the one in {SUMS}; copy the bundle again"
             )

@@ -43,22 +43,26 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """Gives a folder beside ``path`` to fill; takes its place on success, else is removed.
 
     An older folder of that name stays as it was on any error or interruption. Raises
-    InputError where the place cannot be written or the disk is full.
+    InputError where the place cannot be written, is taken by a file or the disk is full.
     """
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise InputError(f"{path}: cannot be written: something that is no folder is in the way")
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    retired = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
     try:
         beside.mkdir(parents=True)
         yield beside
         if path.exists():
-            retired = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
             path.rename(retired)
-            beside.rename(path)
-            shutil.rmtree(retired)
-        else:
-            beside.rename(path)
+        beside.rename(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
+        if retired.exists():
+            if not path.exists():
+                # Between the two renames: the older folder goes back to its place.
+                retired.rename(path)
+            shutil.rmtree(retired, ignore_errors=True)
         shutil.rmtree(beside, ignore_errors=True)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgerestore.backends.base import Backend, Session
 from edgerestore.backends.cuda import DeviceBuffers, why_no_gpu
 from edgerestore.bundle import Bundle
-from edgerestore.errors import BackendError
+from edgerestore.errors import BackendError, MissingPartError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +34,13 @@ class Flavour:
     package: str
 
     def load(self) -> Any:
-        """Imports the package."""
-        return importlib.import_module(self.package)
+        """Imports the package. Raises MissingPartError where it is not installed."""
+        try:
+            return importlib.import_module(self.package)
+        except ModuleNotFoundError as error:
+            raise MissingPartError(
+                f"{self.package} is not installed: pip install 'edgerestore[{self.name}]'"
+            ) from error
 
 
 STANDARD = Flavour("tensorrt", "tensorrt")

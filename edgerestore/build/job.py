@@ -61,6 +61,8 @@ class Job:
                     )
         if not 0 <= 2 * self.overlap < self.tile:
             raise InputError(f"overlap {self.overlap} is not below half the tile of {self.tile}")
+        if self.out.exists() and not self.out.is_dir():
+            raise InputError(f"{self.out}: is a file; bundles need a folder")
 
     @property
     def cases(self) -> list[tuple[Target, PrecisionName]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -25,6 +26,9 @@ from edgerestore.errors import AccuracyError, EdgeRestoreError
 
 EXIT_INTERRUPTED = 130
 EXIT_BAD_INPUT = 3
+
+HOST_PACKAGES = ("nncf", "onnx", "onnxruntime", "onnxscript", "openvino", "safetensors", "torch")
+"""What the host ring imports; a device that only executes bundles may lack them all."""
 
 app = typer.Typer(
     name="edgerestore",
@@ -61,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(error.format_message(), EXIT_BAD_INPUT)
     except EdgeRestoreError as error:
         if debug:
-            raise
+            traceback.print_exc()
         if isinstance(error, AccuracyError) and error.details:
             print(error.details, file=sys.stderr)
         return _fail(str(error), error.exit_code)
@@ -69,6 +73,15 @@ def main(arguments: list[str] | None = None) -> int:
         # The reader of our output, `head` for one, has left: nobody is there to be told.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
         return EXIT_INTERRUPTED
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{place}{error.strerror or error}", EXIT_BAD_INPUT)
+    except ModuleNotFoundError as error:
+        if debug or error.name not in HOST_PACKAGES:
+            raise
+        return _fail(f"this needs {error.name}: pip install 'edgerestore[host]'", EXIT_BAD_INPUT)
     except MemoryError:
         return _fail("out of memory; use a smaller tile or image", EXIT_BAD_INPUT)
     return code if isinstance(code, int) else 0

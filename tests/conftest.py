@@ -1,0 +1,85 @@
+"""What unit and contract tests share: runtimes that may be absent, and networks with weights."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from edgerestore.backends import find_backend
+from edgerestore.shipped import shipped_folder
+
+if TYPE_CHECKING:
+    from torch import nn
+
+REQUIRED = "EDGERESTORE_REQUIRED_BACKENDS"
+"""Comma-separated backends whose absence fails tests that would else be skipped."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips, or fails where the backend is required, a test whose backend is absent.
+
+    ``needs_backend(name)`` needs a backend that executes here; with ``builds=True`` its
+    package is enough. A required backend must be installed; a GPU cannot be required.
+    """
+    for mark in item.iter_markers("needs_backend"):
+        reason = why_not(*mark.args, **mark.kwargs)
+        if reason is None:
+            continue
+        name = mark.args[0]
+        if name in required_backends() and find_backend(name).version() is None:
+            pytest.fail(f"{name} is in {REQUIRED}, but: {reason}", pytrace=False)
+        pytest.skip(reason)
+
+
+def why_not(name: str, *, builds: bool = False) -> str | None:
+    backend = find_backend(name)
+    if builds and backend.version() is not None:
+        return None
+    return backend.why_not()
+
+
+def required_backends() -> list[str]:
+    names = [name for name in os.environ.get(REQUIRED, "").split(",") if name]
+    for name in names:
+        find_backend(name)
+    return names
+
+
+def filled_values(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A tensor's values from its name alone, as in tests/golden: scaled so that nothing fades."""
+    values = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
+    values = values.astype(np.float32)
+    if len(shape) > 1:
+        return values * np.float32(0.5 / np.sqrt(np.prod(shape[1:])))
+    offset = 1 if name.endswith(("weight", "scale")) else 0
+    return np.float32(0.1) * values + np.float32(offset)
+
+
+@pytest.fixture(scope="session")
+def filled_network() -> Callable[[str], nn.Module]:
+    """Builds a model's reference form with weights that depend on their names alone."""
+    torch = pytest.importorskip("torch")
+    from edgerestore.models import build_network, find_model
+
+    def build(model: str) -> nn.Module:
+        network = build_network(find_model(model)).requires_grad_(False)
+        state = network.state_dict()
+        network.load_state_dict(
+            {k: torch.from_numpy(filled_values(k, tuple(v.shape))) for k, v in state.items()}
+        )
+        return network
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def evaluation_folder() -> Path:
+    """The shipped pairs: ``HR`` and ``LR_bicubic/X2``, ``X3``, ``X4``."""
+    return shipped_folder("calibration") / "evaluation"
