@@ -22,7 +22,8 @@ check: $(READY)  ## format, lint, types, rings
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## our INT8 beside its peers, on an otherwise idle machine
+bench: $(READY)  ## start-up, and our INT8 beside its peers; on an otherwise idle machine
+	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/esrt_int8.py
 
 wheel-test: $(READY)  ## the built wheel alone, without extras, in an empty environment

@@ -29,11 +29,10 @@ are nearer to a tile's edge, where the network saw padding instead of the pictur
 
 
 def check_overlap(tile: int, overlap: int) -> None:
-    """Raises InputError unless ``0 <= overlap < tile / 2``."""
-    if not 0 <= overlap < tile / 2:
+    """Raises InputError unless ``0 <= overlap < tile``."""
+    if not 0 <= overlap < tile:
         raise InputError(
-            f"--overlap {overlap}: must be from 0 to {(tile - 1) // 2}, "
-            f"less than half of the tile's {tile} pixels"
+            f"--overlap {overlap}: must be from 0 to {tile - 1}, less than the tile's {tile} pixels"
         )
 
 

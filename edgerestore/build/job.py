@@ -25,6 +25,7 @@ from edgerestore.files import sha256_of
 from edgerestore.models import ModelSpec
 from edgerestore.models.weights import load_network
 from edgerestore.recipe import PrecisionName, Target
+from edgerestore.tiling import check_overlap
 
 PARITY_MARGIN_DB = 6.0
 """How much nearer to the FP32 output the build was than another machine must come."""
@@ -59,8 +60,7 @@ class Job:
                         f"target '{target.name}' has no {precision}; it has "
                         f"{', '.join(target.precisions)}"
                     )
-        if not 0 <= 2 * self.overlap < self.tile:
-            raise InputError(f"overlap {self.overlap} is not below half the tile of {self.tile}")
+        check_overlap(self.tile, self.overlap)
         if self.out.exists() and not self.out.is_dir():
             raise InputError(f"{self.out}: is a file; bundles need a folder")
 

@@ -6,6 +6,7 @@ Nothing but typer is imported before a verb runs, so that ``--help`` answers at 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from typing import Annotated
@@ -54,6 +55,8 @@ def options(
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and returns its exit code; errors become one line on stderr."""
+    # A polite kill cleans up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments or bool(os.environ.get("EDGERESTORE_DEBUG"))
     arguments = [argument for argument in arguments if argument != "--debug"]

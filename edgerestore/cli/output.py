@@ -39,7 +39,9 @@ def table(title: str, *columns: str) -> Table:
 
     made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for number, column in enumerate(columns):
-        made.add_column(column, justify="right" if number else "left", overflow="fold")
+        made.add_column(
+            column, justify="right" if number else "left", no_wrap=not number, overflow="fold"
+        )
     return made
 
 
