@@ -1,0 +1,117 @@
+"""Measures bundles: checks first, times afterwards, and says why where it does not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgerestore.bench.environment import Watch, warnings
+from edgerestore.bench.harness import (
+    TURN_WARM_UP,
+    Candidate,
+    Measurement,
+    Plan,
+    Progress,
+    measure,
+)
+from edgerestore.bench.results import Costs, Results, gate_missed, ratios_of, result_of
+from edgerestore.bench.statistics import CONFIDENCE, P90_SAMPLES
+from edgerestore.bundle import Bundle, read_bundle
+from edgerestore.errors import InputError
+
+
+def bench_bundles(
+    paths: Sequence[Path], plan: Plan, threads: int = 0, progress: Progress = lambda _: None
+) -> Results:
+    """Measures bundles in one interleaved run; the first is what ratios are against.
+
+    A bundle that misses its accuracy gate or fails parity on its probe has no timing, nor
+    has one that cannot execute here; each says why. Raises BundleError for a damaged bundle
+    before anything runs.
+    """
+    if not paths:
+        raise InputError("give at least one bundle")
+    bundles = [read_bundle(path) for path in paths]
+    names = unique([bundle.name for bundle in bundles])
+    commands = [_command(bundle.path, threads) for bundle in bundles]
+    candidates = [Candidate(*pair) for pair in zip(names, commands, strict=True)]
+    refused = {
+        name: Measurement(candidate, "below accuracy gate", missed)
+        for name, candidate, bundle in zip(names, candidates, bundles, strict=True)
+        if (missed := gate_missed(bundle.manifest.accuracy))
+    }
+    watch = Watch()
+    timed = measure([c for c in candidates if c.name not in refused], plan, progress)
+    seen = refused | {m.candidate.name: m for m in timed}
+    environment = watch.finish(sum(m.closed.cpu_seconds for m in timed if m.closed))
+    return Results(
+        bundles=[
+            result_of(seen[name], str(bundle.path), costs_of(bundle))
+            for name, bundle in zip(names, bundles, strict=True)
+        ],
+        environment=environment,
+        ratios=ratios_of(timed, plan),
+        protocol=protocol_of(plan, threads),
+        warnings=warnings(environment),
+    )
+
+
+def costs_of(bundle: Bundle) -> Costs:
+    """What a bundle's manifest says of it."""
+    manifest = bundle.manifest
+    return Costs(
+        params=manifest.costs.params,
+        macs=manifest.costs.macs,
+        macs_not_counted=manifest.costs.not_counted,
+        activations=manifest.costs.activations,
+        attention_score_bytes=manifest.costs.attention_score_bytes,
+        file_bytes=bundle.file_bytes,
+        model=manifest.model.name,
+        precision=manifest.precision,
+        target=manifest.target.name,
+        accuracy=manifest.accuracy,
+        built=manifest.parity,
+    )
+
+
+def protocol_of(plan: Plan, threads: int) -> dict[str, str]:
+    """How the numbers were taken, in words that a report can print."""
+    limits = [
+        f"{plan.seconds:g} s" if plan.seconds is not None else "",
+        f"{plan.samples} samples" if plan.samples is not None else "",
+    ]
+    return {
+        "clock": "perf_counter_ns around one inference, host array to host array, "
+        "copies to and from a device included",
+        "input": "the bundle's probe, whose first output passed parity before any timing",
+        "processes": "one per bundle, all loaded, running one at a time",
+        "order": f"rounds of turns of {plan.turn_seconds:g} s, at most, shuffled with seed "
+        f"{plan.seed}",
+        "warm_up": f"{plan.warm_up_runs} runs and {plan.warm_up_seconds:g} s after loading, "
+        f"{TURN_WARM_UP} run before each turn, discarded",
+        "until": " or ".join(filter(None, limits)) + " per bundle",
+        "threads": str(threads) if threads else "the runtime's choice",
+        "p90": f"only from {P90_SAMPLES} samples on",
+        "ratios": "median over rounds of one turn's median over the reference's of that round; "
+        f"{CONFIDENCE:.0%} bootstrap interval",
+        "host memory": "peak resident memory of the bundle's own process",
+    }
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """The names, those that repeat numbered from their second occurrence on."""
+    taken: set[str] = set()
+    found = []
+    for name in names:
+        numbered, number = name, 2
+        while numbered in taken:
+            numbered, number = f"{name} ({number})", number + 1
+        taken.add(numbered)
+        found.append(numbered)
+    return found
+
+
+def _command(path: Path, threads: int) -> tuple[str, ...]:
+    module = "edgerestore.bench.worker"
+    return (sys.executable, "-m", module, f"--threads={threads}", "--", str(path.resolve()))

@@ -1,0 +1,225 @@
+"""Times candidates side by side: one process each, short turns, shuffled order.
+
+On a machine that does other work absolute times drift by large factors, but two turns of
+one round see the same machine, so their ratio holds still.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from edgerestore.bench.process import WorkerProcess
+from edgerestore.bench.protocol import Close, Closed, Open, Opened, Ran, Refused, Reply, Run, Status
+from edgerestore.errors import InputError
+
+DEFAULT_SECONDS = 10.0
+TURN_WARM_UP = 1
+"""Unseen runs that begin each turn: the other candidates have filled the caches meanwhile."""
+MIN_TURNS = 8
+"""Turns over which a fixed number of samples is spread at least, so that ratios have rounds."""
+
+MIN_ROUNDS = 20
+"""Turns that fit into the time limit at least, for the same reason."""
+MAX_TURN = 256
+MAX_SAMPLES = 10_000
+"""More would only swell the results file."""
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something to time: a name, and the command of a worker that serves it."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long to measure. Either limit ends a candidate's part; one must be given."""
+
+    seconds: float | None = DEFAULT_SECONDS
+    """Time to spend on each candidate, warm-up included."""
+    samples: int | None = None
+    """Samples of each candidate."""
+    turn_seconds: float = 0.25
+    warm_up_seconds: float = 0.5
+    """Spent on unseen runs after opening; at least ``warm_up_runs`` of them."""
+    warm_up_runs: int = 3
+    reply_timeout_s: float = 1800.0
+    """A worker that is silent for longer is ended; engines may take many minutes to build."""
+    seed: int = 0
+    """Of the order within rounds."""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for limits that no measurement can keep."""
+        if self.seconds is None and self.samples is None:
+            raise InputError("give a number of seconds, of samples, or both")
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise InputError(f"seconds: {self.seconds} is not a positive number")
+        if self.samples is not None and self.samples < 1:
+            raise InputError(f"samples: {self.samples} is not a positive number")
+
+
+@dataclass(slots=True)
+class Measurement:
+    """What was seen of one candidate; without samples unless the status is 'measured'."""
+
+    candidate: Candidate
+    status: Status = "measured"
+    reason: str | None = None
+    opened: Opened | None = None
+    closed: Closed | None = None
+    turns_ns: list[list[int]] = field(default_factory=list)
+    """Raw samples, one list per round; rounds of all candidates run in step."""
+
+    @property
+    def samples(self) -> int:
+        """Samples in all turns."""
+        return sum(len(turn) for turn in self.turns_ns)
+
+
+def measure(
+    candidates: Sequence[Candidate], plan: Plan, progress: Progress = lambda _: None
+) -> list[Measurement]:
+    """Opens every candidate in turn, then times them in rounds until the plan is fulfilled.
+
+    A candidate that refuses, fails or dies drops out with status and reason; the others go
+    on. ``progress`` hears the fraction done. All workers have ended when this returns or
+    raises, KeyboardInterrupt included.
+    """
+    with _running(candidates, plan) as lanes:
+        for done, lane in enumerate(lanes, 1):
+            lane.open()
+            progress(0.2 * done / len(lanes))
+        _rounds(lanes, plan, lambda fraction: progress(0.2 + 0.8 * fraction))
+        for lane in lanes:
+            lane.close()
+        progress(1.0)
+    return [lane.seen for lane in lanes]
+
+
+class _Lane:
+    """One candidate with its worker."""
+
+    def __init__(self, candidate: Candidate, plan: Plan) -> None:
+        self.seen = Measurement(candidate)
+        self._plan = plan
+        self._worker = WorkerProcess(candidate.command, plan.reply_timeout_s)
+        self._spent = 0.0
+        self._turn = 1
+
+    @property
+    def wants_more(self) -> bool:
+        plan = self._plan
+        if self.seen.status != "measured" or self._wanted <= 0:
+            return False
+        return plan.seconds is None or self._spent < plan.seconds or not self.seen.samples
+
+    @property
+    def _wanted(self) -> int:
+        return (self._plan.samples or MAX_SAMPLES) - self.seen.samples
+
+    @property
+    def fraction(self) -> float:
+        if not self.wants_more:
+            return 1.0
+        parts = [0.0]
+        if self._plan.samples is not None:
+            parts.append(self.seen.samples / self._plan.samples)
+        if self._plan.seconds is not None:
+            parts.append(self._spent / self._plan.seconds)
+        return min(1.0, max(parts))
+
+    def open(self) -> None:
+        reply = self._worker.ask(Open())
+        if isinstance(reply, Opened):
+            self.seen.opened = reply
+            self._warm_up(reply.first_ms / 1e3)
+        else:
+            self._drop(reply)
+
+    def turn(self) -> None:
+        """Adds one turn; an empty one where no samples are wanted, to stay in step."""
+        self.seen.turns_ns.append(self._run(TURN_WARM_UP, min(self._turn, self._wanted)))
+
+    def close(self) -> None:
+        if self.seen.status == "measured":
+            reply = self._worker.ask(Close())
+            if isinstance(reply, Closed):
+                self.seen.closed = reply
+            else:
+                self._drop(reply)
+
+    def kill(self) -> None:
+        self._worker.kill()
+
+    def _warm_up(self, first_seconds: float) -> None:
+        plan, done, began = self._plan, 0, time.monotonic()
+        shortest = first_seconds
+        while self.seen.status == "measured" and (
+            done < plan.warm_up_runs or time.monotonic() - began < plan.warm_up_seconds
+        ):
+            ns = self._run(0, 1)
+            shortest = min([shortest, *(n / 1e9 for n in ns)])
+            done += 1
+        self._spent = 0.0
+        self._turn = _turn_samples(plan, shortest)
+
+    def _run(self, warm_up: int, samples: int) -> list[int]:
+        began = time.monotonic()
+        reply = self._worker.ask(Run(warm_up=warm_up, samples=samples))
+        self._spent += time.monotonic() - began
+        if isinstance(reply, Ran):
+            return reply.ns
+        self._drop(reply)
+        return []
+
+    def _drop(self, reply: Reply) -> None:
+        if isinstance(reply, Refused):
+            self.seen.status, self.seen.reason = reply.status, reply.reason
+        else:
+            self.seen.status, self.seen.reason = "failed", "the worker spoke out of turn"
+        # Samples of a candidate that failed half-way would look like a result.
+        self.seen.turns_ns.clear()
+        self._worker.kill()
+
+
+def _turn_samples(plan: Plan, run_seconds: float) -> int:
+    seconds = plan.turn_seconds
+    if plan.seconds is not None:
+        seconds = min(seconds, plan.seconds / MIN_ROUNDS)
+    turn = min(MAX_TURN, round(seconds / max(run_seconds, 1e-9)))
+    if plan.samples is not None:
+        turn = min(turn, plan.samples // MIN_TURNS)
+    return max(1, turn)
+
+
+def _rounds(lanes: Sequence[_Lane], plan: Plan, progress: Progress) -> None:
+    order = random.Random(plan.seed)
+    while any(lane.wants_more for lane in lanes):
+        running = [lane for lane in lanes if lane.seen.status == "measured"]
+        for lane in order.sample(running, len(running)):
+            if lane.wants_more:
+                lane.turn()
+            else:
+                lane.seen.turns_ns.append([])
+        progress(min(lane.fraction for lane in lanes))
+
+
+@contextlib.contextmanager
+def _running(candidates: Sequence[Candidate], plan: Plan) -> Iterator[list[_Lane]]:
+    lanes: list[_Lane] = []
+    try:
+        for candidate in candidates:
+            lanes.append(_Lane(candidate, plan))  # noqa: PERF401 - a failed start kills the others
+        yield lanes
+    finally:
+        for lane in lanes:
+            lane.kill()

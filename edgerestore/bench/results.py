@@ -1,0 +1,216 @@
+"""The results file: what was measured, under which conditions, raw samples included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edgerestore.bench.environment import Environment
+from edgerestore.bench.harness import Measurement, Plan
+from edgerestore.bench.protocol import Status
+from edgerestore.bench.statistics import (
+    P90_SAMPLES,
+    RATIO_ROUNDS,
+    median_interval,
+    paired_ratios,
+    percentile,
+)
+from edgerestore.bundle import Accuracy, Parity
+from edgerestore.errors import InputError
+from edgerestore.files import write_beside
+
+SCHEMA = 1
+MAX_BYTES = 256 << 20
+
+
+class LatencyMs(msgspec.Struct, frozen=True, kw_only=True):
+    """Steady state: one inference, host array to host array, copies included."""
+
+    p50: float
+    p90: float | None
+    p90_reason: str | None = None
+    """Why there is no 90th percentile."""
+    samples: int
+
+
+class Costs(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a candidate without running it."""
+
+    params: int | None = None
+    macs: int | None = None
+    macs_not_counted: dict[str, int] = {}
+    """Operators whose work ``macs`` lacks, with how often they occur."""
+    activations: int | None = None
+    attention_score_bytes: int | None = None
+    file_bytes: int | None = None
+    model: str | None = None
+    precision: str | None = None
+    target: str | None = None
+    accuracy: Accuracy | None = None
+    built: Parity | None = None
+    """What the bundle says of its own verification, where it was built."""
+
+
+class Result(Costs, frozen=True, kw_only=True):
+    """One candidate; every measured field is null unless its status is 'measured'."""
+
+    bundle: str
+    """Its folder; for a candidate that is no bundle, its name."""
+    name: str
+    """Unique within the file."""
+    status: Status
+    reason: str | None = None
+    runtime: str | None = None
+    parity_psnr_db: float | None = None
+    parity_floor_db: float | None = None
+    prepare_ms: float | None = None
+    load_ms: float | None = None
+    first_ms: float | None = None
+    latency_ms: LatencyMs | None = None
+    megapixels_per_s: float | None = None
+    host_mib_before_load: float | None = None
+    """Resident memory once runtime and files were in, before the model was."""
+    peak_host_mib: float | None = None
+    peak_device_mib: float | None = None
+    turns_ns: list[list[int]] = []
+    """Raw samples of each round."""
+
+
+class Ratio(msgspec.Struct, frozen=True, kw_only=True):
+    """Latency of one candidate over another's, from turns of the same rounds."""
+
+    name: str
+    against: str
+    median: float
+    low: float | None
+    """Lower bound of the 95 % bootstrap interval."""
+    high: float | None
+    rounds: int
+    reason: str | None = None
+    """Why there is no interval."""
+
+
+class Results(msgspec.Struct, frozen=True, kw_only=True):
+    """One session of ``edgerestore bench``."""
+
+    schema: int = SCHEMA
+    bundles: list[Result]
+    environment: Environment
+    ratios: list[Ratio]
+    protocol: dict[str, Any]
+    warnings: list[str]
+
+
+def result_of(seen: Measurement, bundle: str, costs: Costs | None = None) -> Result:
+    """One row of the results from what the harness saw and what the bundle says."""
+    known = msgspec.structs.asdict(costs or Costs())
+    row = Result(
+        bundle=bundle, name=seen.candidate.name, status=seen.status, reason=seen.reason, **known
+    )
+    opened, closed = seen.opened, seen.closed
+    if seen.status != "measured" or opened is None or closed is None:
+        return row
+    latency = latency_of([ns for turn in seen.turns_ns for ns in turn])
+    return msgspec.structs.replace(
+        row,
+        runtime=opened.runtime,
+        parity_psnr_db=opened.parity_psnr_db,
+        parity_floor_db=opened.parity_floor_db,
+        prepare_ms=opened.prepare_ms,
+        load_ms=opened.load_ms,
+        first_ms=opened.first_ms,
+        latency_ms=latency,
+        megapixels_per_s=opened.output_pixels / latency.p50 / 1e3,
+        host_mib_before_load=opened.host_mib_before_load,
+        peak_host_mib=closed.peak_host_mib,
+        peak_device_mib=closed.peak_device_mib,
+        turns_ns=seen.turns_ns,
+    )
+
+
+def latency_of(samples_ns: list[int]) -> LatencyMs:
+    """Median and, with enough samples, 90th percentile. Raises ValueError for none."""
+    if not samples_ns:
+        raise ValueError("no samples")
+    count = len(samples_ns)
+    enough = count >= P90_SAMPLES
+    return LatencyMs(
+        p50=float(np.median(samples_ns)) / 1e6,
+        p90=percentile(samples_ns, 90) / 1e6 if enough else None,
+        p90_reason=None if enough else f"needs {P90_SAMPLES} samples, has {count}",
+        samples=count,
+    )
+
+
+def ratios_of(measurements: list[Measurement], plan: Plan) -> list[Ratio]:
+    """Each measured candidate against the first measured one."""
+    measured = [seen for seen in measurements if seen.status == "measured"]
+    found = []
+    for seen in measured[1:]:
+        values = paired_ratios(seen.turns_ns, measured[0].turns_ns)
+        interval = median_interval(values, seed=plan.seed)
+        few = f"needs {RATIO_ROUNDS} rounds, has {values.size}" if interval.low is None else None
+        found.append(
+            Ratio(
+                name=seen.candidate.name,
+                against=measured[0].candidate.name,
+                median=interval.median,
+                low=interval.low,
+                high=interval.high,
+                rounds=int(values.size),
+                reason=few,
+            )
+        )
+    return found
+
+
+def gate_missed(accuracy: Accuracy | None) -> str | None:
+    """By how much a bundle misses its own accuracy gate; None where it holds or none was run."""
+    if accuracy is None:
+        return None
+    misses = []
+    for what, drop, allowed in (
+        ("mean", accuracy.mean_drop_db, accuracy.allowed_mean_drop_db),
+        ("worst image", accuracy.worst_drop_db, accuracy.allowed_worst_drop_db),
+    ):
+        if not drop <= allowed:
+            misses.append(f"{what} loses {drop:.2f} dB, allowed {allowed:.2f} dB")
+    return "; ".join(misses) or None
+
+
+def short_names(results: Sequence[Result]) -> dict[str, str]:
+    """Each name as precision and target, such as "INT8 x86-openvino".
+
+    Empty where that does not tell the candidates apart, or their models differ.
+    """
+    names = {r.name: f"{(r.precision or '').upper()} {r.target}" for r in results}
+    one_model = len({r.model for r in results}) == 1
+    complete = all(r.precision and r.target for r in results)
+    return names if one_model and complete and len(set(names.values())) == len(names) else {}
+
+
+def write_results(path: Path, results: Results) -> None:
+    """Writes the file whole or not at all."""
+    write_beside(path, msgspec.json.encode(results) + b"\n")
+
+
+def read_results(path: Path) -> Results:
+    """Reads a results file. Raises InputError naming it, and the field that is wrong."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MiB, not a results file")
+    try:
+        results = msgspec.json.decode(data, type=Results)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a results file of 'edgerestore bench': {error}") from error
+    if results.schema != SCHEMA:
+        raise InputError(f"{path}: schema {results.schema}, but this edgerestore reads {SCHEMA}")
+    return results

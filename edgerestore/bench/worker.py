@@ -1,0 +1,230 @@
+"""The measured process: opens one candidate, runs it on request, reports raw times.
+
+``python -m edgerestore.bench.worker BUNDLE`` serves a bundle. A script can serve anything
+else, a torch callable for one, by calling ``serve``, and be measured beside bundles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgspec
+
+from edgerestore.bench.memory import DeviceMemory, host_mib, peak_host_mib
+from edgerestore.bench.protocol import (
+    Closed,
+    Open,
+    Opened,
+    Ran,
+    Refused,
+    Reply,
+    Request,
+    Run,
+)
+from edgerestore.errors import CheckFailedError, EdgeRestoreError, MissingPartError
+
+if TYPE_CHECKING:
+    from edgerestore.bundle import Bundle
+
+UNPROVEN_FLOOR_DB = 30.0
+"""Demanded of a bundle that nobody has executed before, so that states no floor of its own.
+
+A wrong picture lies near 10 dB, INT8 of a trained network above 40.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How near the first output was to the FP32 network's."""
+
+    psnr_db: float | None = None
+    floor_db: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A candidate that is loaded."""
+
+    run: Callable[[], Any]
+    """One inference, host array to host array; returns when the output is on the host."""
+    output_pixels: int
+    """Pixels that one run gives."""
+    runtime: str
+    """Runtime and version, for people."""
+    check: Callable[[Any], Judged] = lambda _: Judged()
+    """Judges the first output. Raises CheckFailedError, and then nothing is timed."""
+    close: Callable[[], None] = lambda: None
+
+
+def serve(open_candidate: Callable[[], Ready], prepare: Callable[[], None] | None = None) -> None:
+    """Answers the harness on standard input and output until it closes either.
+
+    ``prepare`` is where imports and reading belong: it is timed apart from
+    ``open_candidate``, and the memory in use after it is the baseline. Whatever prints to
+    standard output meanwhile, native code included, goes to standard error.
+    """
+    replies = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    decoder = msgspec.json.Decoder(Request)
+    served = _Served(open_candidate, prepare or (lambda: None))
+    for line in sys.stdin.buffer:
+        reply = _guarded(served, decoder.decode(line))
+        if not _send(replies, reply) or isinstance(reply, (Closed, Refused)):
+            break
+
+
+def bundle_candidate(path: Path, threads: int) -> tuple[Callable[[], Ready], Callable[[], None]]:
+    """``open_candidate`` and ``prepare`` for a bundle, both to give to ``serve``."""
+    found: list[Bundle] = []
+
+    def prepare() -> None:
+        from edgerestore.backends import find_backend
+        from edgerestore.bundle import read_bundle
+
+        found.append(read_bundle(path))
+        backend = find_backend(found[0].manifest.target.backend)
+        backend.require()
+        importlib.import_module(backend.package)
+
+    return lambda: _open_bundle(found[0], threads), prepare
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serves the bundle that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m edgerestore.bench.worker")
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--threads", type=int, default=0)
+    given = parser.parse_args(arguments)
+    serve(*bundle_candidate(given.bundle, given.threads))
+
+
+class _Served:
+    """The candidate's life, one method per request."""
+
+    def __init__(self, open_candidate: Callable[[], Ready], prepare: Callable[[], None]) -> None:
+        self._open_candidate = open_candidate
+        self._prepare = prepare
+        self._ready: Ready | None = None
+        self._device: DeviceMemory | None = None
+
+    def answer(self, request: Request) -> Reply:
+        if isinstance(request, Open):
+            return self._open()
+        if self._ready is None or self._device is None:
+            return Refused(status="failed", reason="asked to run before it was opened")
+        if isinstance(request, Run):
+            ns = _timed_runs(self._ready.run, request.warm_up, request.samples)
+            self._device.sample()
+            return Ran(ns=ns)
+        return self._close(self._ready, self._device)
+
+    def _open(self) -> Opened:
+        _, prepare_ms = _timed(self._prepare)
+        self._device = DeviceMemory()
+        before = host_mib()
+        ready, load_ms = _timed(self._open_candidate)
+        output, first_ms = _timed(ready.run)
+        self._device.sample()
+        judged = ready.check(output)
+        self._ready = ready
+        return Opened(
+            prepare_ms=prepare_ms,
+            load_ms=load_ms,
+            first_ms=first_ms,
+            output_pixels=ready.output_pixels,
+            runtime=ready.runtime,
+            host_mib_before_load=before,
+            parity_psnr_db=judged.psnr_db,
+            parity_floor_db=judged.floor_db,
+        )
+
+    def _close(self, ready: Ready, device: DeviceMemory) -> Closed:
+        device.sample()
+        peak = peak_host_mib()
+        ready.close()
+        return Closed(
+            peak_host_mib=peak, peak_device_mib=device.peak_mib, cpu_seconds=time.process_time()
+        )
+
+
+def _open_bundle(bundle: Bundle, threads: int) -> Ready:
+    from edgerestore.backends import find_backend
+    from edgerestore.backends.base import open_session
+    from edgerestore.bundle import probe_psnr_db
+
+    probe, expected = bundle.probe()
+    stated = bundle.manifest.parity.floor_db
+    floor = UNPROVEN_FLOOR_DB if stated is None else stated
+    session = open_session(bundle, threads)
+    backend = find_backend(bundle.manifest.target.backend)
+
+    def check(output: Any) -> Judged:
+        psnr = probe_psnr_db(output, expected)
+        if psnr < floor:
+            who = "the bundle demands" if stated is not None else "any bundle must reach"
+            raise CheckFailedError(
+                f"the probe gives {psnr:.2f} dB against the FP32 network, but {who} {floor:.2f} dB"
+            )
+        return Judged(psnr, floor)
+
+    return Ready(
+        run=lambda: session.run(probe),
+        output_pixels=expected.shape[0] * expected.shape[2] * expected.shape[3],
+        runtime=f"{backend.name} {backend.version()} on {bundle.manifest.target.device}",
+        check=check,
+        close=session.close,
+    )
+
+
+def _guarded(served: _Served, request: Request) -> Reply:
+    try:
+        return served.answer(request)
+    except MissingPartError as error:
+        return Refused(status="not executable here", reason=str(error))
+    except CheckFailedError as error:
+        return Refused(status="failed parity", reason=str(error))
+    except EdgeRestoreError as error:
+        return Refused(status="failed", reason=str(error))
+    except Exception as error:  # noqa: BLE001 - a candidate may be any code; the harness goes on
+        traceback.print_exc()
+        return Refused(status="failed", reason=f"{type(error).__name__}: {error}")
+
+
+def _timed(do: Callable[[], Any]) -> tuple[Any, float]:
+    begin = time.perf_counter_ns()
+    result = do()
+    return result, (time.perf_counter_ns() - begin) / 1e6
+
+
+def _timed_runs(run: Callable[[], Any], warm_up: int, samples: int) -> list[int]:
+    for _ in range(warm_up):
+        run()
+    clock = time.perf_counter_ns
+    ns = []
+    for _ in range(samples):
+        begin = clock()
+        run()
+        ns.append(clock() - begin)
+    return ns
+
+
+def _send(replies: BinaryIO | Any, reply: Reply) -> bool:
+    try:
+        replies.write(msgspec.json.encode(reply) + b"\n")
+    except BrokenPipeError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()

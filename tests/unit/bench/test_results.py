@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgerestore.bench.environment import Watch
+from edgerestore.bench.harness import Candidate, Measurement, Plan
+from edgerestore.bench.protocol import Closed, Opened
+from edgerestore.bench.results import (
+    Results,
+    gate_missed,
+    latency_of,
+    ratios_of,
+    read_results,
+    result_of,
+    write_results,
+)
+from edgerestore.bundle import Accuracy
+from edgerestore.errors import InputError
+
+PLAN = Plan(samples=64)
+
+
+def measured(name: str, ns: int = 2_000_000, rounds: int = 8) -> Measurement:
+    return Measurement(
+        Candidate(name, ()),
+        opened=Opened(
+            prepare_ms=1.0, load_ms=5.0, first_ms=4.0, output_pixels=10_000, runtime="fake 1",
+            host_mib_before_load=30.0, parity_psnr_db=90.0, parity_floor_db=60.0,
+        ),
+        closed=Closed(peak_host_mib=50.0, peak_device_mib=None, cpu_seconds=1.0),
+        turns_ns=[[ns] * 8 for _ in range(rounds)],
+    )  # fmt: skip
+
+
+def accuracy(mean: float, worst: float) -> Accuracy:
+    return Accuracy(
+        data="Set5", protocol="", images=(), mean_drop_db=mean, worst_drop_db=worst,
+        allowed_mean_drop_db=0.05, allowed_worst_drop_db=0.2,
+    )  # fmt: skip
+
+
+def test_a_row_keeps_raw_samples_and_derives_the_rest() -> None:
+    row = result_of(measured("a"), "path/a")
+    assert row.latency_ms
+    assert (row.latency_ms.p50, row.latency_ms.p90, row.latency_ms.samples) == (2.0, 2.0, 64)
+    assert row.megapixels_per_s == pytest.approx(5.0)
+    assert row.turns_ns == [[2_000_000] * 8] * 8
+    assert (row.peak_host_mib, row.peak_device_mib) == (50.0, None)
+
+
+def test_what_was_not_measured_has_no_number_at_all() -> None:
+    seen = measured("a")
+    seen.status, seen.reason = "failed parity", "12 dB"
+    row = result_of(seen, "path/a")
+    assert (row.status, row.reason) == ("failed parity", "12 dB")
+    assert row.latency_ms is row.first_ms is row.load_ms is row.megapixels_per_s is None
+    assert row.turns_ns == []
+
+
+def test_p90_needs_64_samples() -> None:
+    few = latency_of([1] * 63)
+    assert few.p90 is None
+    assert few.p90_reason == "needs 64 samples, has 63"
+    assert latency_of([1] * 64).p90_reason is None
+
+
+def test_ratios_are_against_the_first_measured() -> None:
+    failed = Measurement(Candidate("broken", ()), "failed", "why")
+    ratios = ratios_of([failed, measured("a"), measured("b", ns=1_000_000)], PLAN)
+    assert [(r.name, r.against, r.median) for r in ratios] == [("b", "a", 0.5)]
+    assert (ratios[0].low, ratios[0].high, ratios[0].rounds) == (0.5, 0.5, 8)
+
+
+def test_few_rounds_say_why_there_is_no_interval() -> None:
+    (ratio,) = ratios_of([measured("a", rounds=2), measured("b", rounds=2)], PLAN)
+    assert (ratio.low, ratio.reason) == (None, "needs 6 rounds, has 2")
+
+
+def test_the_accuracy_gate_looks_at_mean_and_worst() -> None:
+    assert gate_missed(None) is None
+    assert gate_missed(accuracy(0.05, 0.2)) is None
+    assert gate_missed(accuracy(0.01, 0.5)) == "worst image loses 0.50 dB, allowed 0.20 dB"
+    assert "mean loses" in (gate_missed(accuracy(float("nan"), 0.1)) or "")
+
+
+def test_a_file_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    results = Results(
+        bundles=[result_of(measured("a"), "a")],
+        environment=Watch().finish(0.0),
+        ratios=[],
+        protocol={"clock": "perf_counter_ns"},
+        warnings=[],
+    )
+    write_results(tmp_path / "r.json", results)
+    assert read_results(tmp_path / "r.json") == results
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"\xff\xfe", "not a results file"),
+        (b"{}", "bundles"),
+        (b'{"bundles": 3}', "bundles"),
+        (b"[" * 100_000, "not a results file"),
+    ],
+    ids=["binary", "empty", "wrong type", "deep"],
+)
+def test_another_file_is_refused_by_name(tmp_path: Path, data: bytes, says: str) -> None:
+    path = tmp_path / "r.json"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=says) as caught:
+        read_results(path)
+    assert str(path) in str(caught.value)
+
+
+def test_an_absent_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_results(tmp_path / "none.json")
