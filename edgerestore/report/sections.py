@@ -1,0 +1,255 @@
+"""The report's sections, each from verdicts to markup; None where there is nothing to say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from edgerestore.bench.results import Ratio, Result, Results
+from edgerestore.bench.statistics import P90_SAMPLES
+from edgerestore.report.figures import latency_figure, plane_figure, ratio_figure
+from edgerestore.report.markup import Content, Markup, breakable, joined, table, tag
+from edgerestore.report.verdicts import (
+    BundleAccuracy,
+    Standing,
+    Verdicts,
+    by_data,
+    readable_time,
+    shared_protocol,
+    signed,
+    worst_first,
+)
+
+ROWS = 40
+"""Images that the accuracy table shows at once; the others unfold."""
+NONE = "\N{EN DASH}"
+
+
+def summary(verdicts: Verdicts) -> Markup | None:
+    """Findings in sentences, and one line per bundle."""
+    tables = [
+        table(
+            "Bundles at a glance",
+            ("Bundle", "Status", "Mean dB lost", "Worst dB lost", "Median ms", "Against first"),
+            (_summary_row(verdicts, session, result) for result in session.bundles),
+        )
+        for session in verdicts.sessions
+    ]
+    findings = verdicts.findings()
+    if not findings and not tables:
+        return None
+    listed = tag("ul", *(tag("li", finding) for finding in findings), class_="findings")
+    return joined([listed if findings else "", *tables])
+
+
+def accuracy_section(verdicts: Verdicts) -> Markup | None:
+    """Per image, FP32 against every bundle, worst image first."""
+    groups = by_data(verdicts.accuracy)
+    return joined(_accuracy_group(verdicts, group) for group in groups) if groups else None
+
+
+def speed_section(verdicts: Verdicts) -> Markup | None:
+    """Ratios, distributions and the table of times, session by session."""
+    if not verdicts.sessions:
+        return None
+    return joined(_speed(verdicts, session) for session in verdicts.sessions)
+
+
+def cost_section(verdicts: Verdicts) -> Markup | None:
+    """What each bundle costs before it runs."""
+    results = {r.name: r for session in verdicts.sessions for r in session.bundles}
+    if not results:
+        return None
+    head = ("Bundle", "Parameters", "MACs", "Values written", "Attention scores", "File")
+    costs = table("Cost of one run, counted on the graph", head, map(_cost_row, results.values()))
+    missing = sorted({op for r in results.values() for op in r.macs_not_counted})
+    note = tag("p", f"MACs do not count: {', '.join(missing)}.", class_="note") if missing else ""
+    return joined([costs, note])
+
+
+def pill(standing: Standing) -> Markup:
+    """A status as shape, colour and word."""
+    return tag("span", standing.word, class_=f"pill {standing.kind}")
+
+
+def _summary_row(verdicts: Verdicts, session: Results, result: Result) -> list[Content]:
+    accuracy, latency = verdicts.accuracy_of(result), verdicts.latency(result)
+    ratios = {ratio.name: ratio for ratio in verdicts.ratios(session)}
+    emulated = verdicts.emulated(result)
+    return [
+        breakable(verdicts.label(result.name)),
+        pill(verdicts.standing(result)),
+        _lost(accuracy.mean_drop_db, emulated) if accuracy else NONE,
+        _lost(accuracy.worst_drop_db, emulated) if accuracy else NONE,
+        _decimal(latency.p50) if latency else NONE,
+        _ratio(ratios.get(result.name)),
+    ]
+
+
+def _accuracy_group(verdicts: Verdicts, group: Sequence[BundleAccuracy]) -> Markup:
+    names = worst_first(group)
+    fp32 = {i.name: i.fp32_psnr_y_db for item in group for i in item.accuracy.images}
+    head = ["Image", "FP32 network", *(breakable(verdicts.label(item.bundle)) for item in group)]
+    rows = [_accuracy_row(name, fp32[name], group) for name in names]
+    data = group[0].accuracy.data
+    protocol, own = shared_protocol(group)
+    if any(own):
+        rows.insert(0, [tag("b", "Measured in"), "", *(tag("i", how) for how in own)])
+    parts: list[Content] = [
+        tag("p", f"PSNR of luma in dB, and what was lost of it. {protocol}", class_="note"),
+        table(f"Accuracy on {data}, worst image first", head, [*_totals(group), *rows[:ROWS]]),
+    ]
+    if rows[ROWS:]:
+        rest = table(f"Accuracy on {data}, the other images", head, rows[ROWS:])
+        parts.append(
+            tag("details", tag("summary", f"{len(rows) - ROWS} images that lose less"), rest)
+        )
+    return joined(parts)
+
+
+def _totals(group: Sequence[BundleAccuracy]) -> Iterable[list[Content]]:
+    for name, drop, allowed in (
+        ("Mean lost", "mean_drop_db", "allowed_mean_drop_db"),
+        ("Worst lost", "worst_drop_db", "allowed_worst_drop_db"),
+    ):
+        cells: list[Content] = [tag("b", name), ""]
+        for item in group:
+            lost, limit = getattr(item.accuracy, drop), getattr(item.accuracy, allowed)
+            kept = "" if lost <= limit else " missed"
+            cells.append(
+                joined(
+                    [
+                        tag("b", signed(lost), class_=f"total{kept}"),
+                        " ",
+                        tag("span", f"of {limit:.2g}", class_="delta"),
+                    ]
+                )
+            )
+        yield cells
+
+
+def _accuracy_row(name: str, fp32: float, group: Sequence[BundleAccuracy]) -> list[Content]:
+    cells: list[Content] = [breakable(name), _decimal(fp32)]
+    for item in group:
+        scores = {image.name: image for image in item.accuracy.images}
+        if name not in scores:
+            cells.append(NONE)
+            continue
+        score = scores[name]
+        drop = score.fp32_psnr_y_db - score.psnr_y_db
+        worst = drop >= item.accuracy.worst_drop_db - 1e-9 and drop > 0.005
+        delta = tag("span", signed(-drop), class_="delta worst" if worst else "delta")
+        cells.append(joined([_decimal(score.psnr_y_db), " ", delta]))
+    return cells
+
+
+def _speed(verdicts: Verdicts, session: Results) -> Markup:
+    where = session.environment
+    figures = (
+        ratio_figure(verdicts, session),
+        plane_figure(verdicts, session),
+        latency_figure(verdicts, session),
+    )
+    place = f"{where.cpu}, {where.cores} cores, {readable_time(where.taken_at)}"
+    return joined(
+        [
+            tag("p", place, class_="note"),
+            *(tag("p", f"Caution: {warning}.", class_="caution") for warning in session.warnings),
+            *(figure for figure in figures if figure),
+            _time_table(verdicts, session),
+            _reasons(verdicts, session),
+        ]
+    )
+
+
+def _time_table(verdicts: Verdicts, session: Results) -> Markup:
+    head = (
+        "Bundle", "Median ms", "90 % ms", "Runs", "MP/s", "First ms", "Load ms", "Host MiB",
+        "Device MiB",
+    )  # fmt: skip
+    return table(
+        "Time and memory, measured",
+        head,
+        (_time_row(verdicts, result) for result in session.bundles),
+    )
+
+
+def _time_row(verdicts: Verdicts, result: Result) -> list[Content]:
+    latency = verdicts.latency(result)
+    name = breakable(verdicts.label(result.name))
+    if latency is None:
+        return [name, *([NONE] * 8)]
+    host: Content = _decimal(result.peak_host_mib, 0)
+    if result.peak_host_mib and result.host_mib_before_load:
+        grown = result.peak_host_mib - result.host_mib_before_load
+        host = joined([host, " ", tag("span", f"(+{grown:.0f})", class_="delta")])
+    return [
+        name,
+        _decimal(latency.p50),
+        _decimal(latency.p90),
+        str(latency.samples),
+        _decimal(result.megapixels_per_s),
+        _decimal(result.first_ms),
+        _decimal(result.load_ms, 0),
+        host,
+        _decimal(result.peak_device_mib, 0),
+    ]
+
+
+def _reasons(verdicts: Verdicts, session: Results) -> Markup:
+    lines = [
+        "Megapixels are of the output, overlap of tiles not deducted. Host memory is the peak of "
+        "the bundle's own process, in brackets its growth since the runtime was loaded."
+    ]
+    if any(r.latency_ms and r.latency_ms.p90 is None for r in verdicts.timed(session)):
+        lines.append(f"There is no 90th percentile from fewer than {P90_SAMPLES} runs.")
+    return joined(tag("p", line, class_="note") for line in lines)
+
+
+def _cost_row(result: Result) -> list[Content]:
+    return [
+        breakable(result.name),
+        quantity(result.params),
+        quantity(result.macs),
+        quantity(result.activations),
+        _size(result.attention_score_bytes),
+        _size(result.file_bytes),
+    ]
+
+
+def _lost(drop_db: float, emulated: bool) -> Content:
+    note = tag("span", "emulated", class_="delta") if emulated else ""
+    return joined([signed(drop_db), " ", note])
+
+
+def _ratio(ratio: Ratio | None) -> Content:
+    if ratio is None:
+        return NONE
+    median = f"{ratio.median:.2f}\N{MULTIPLICATION SIGN}"
+    if ratio.low is None or ratio.high is None:
+        return median
+    interval = tag("span", f"{ratio.low:.2f}{NONE}{ratio.high:.2f}", class_="delta")
+    return joined([median, " ", interval])
+
+
+def quantity(value: float | None) -> str:
+    """A count with three digits and a unit prefix."""
+    if value is None:
+        return NONE
+    for unit in ("", " k", " M", " G"):
+        if value < 999.5:
+            return f"{value:.3g}{unit}"
+        value /= 1000
+    return f"{value:.3g} T"
+
+
+def _size(value: int | None) -> str:
+    if value is None:
+        return NONE
+    text = quantity(value)
+    return f"{text}B" if " " in text else f"{text} B"
+
+
+def _decimal(value: float | None, digits: int = 2) -> str:
+    return (
+        NONE if value is None else f"{value:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    )
