@@ -12,7 +12,7 @@ from edgerestore.recipe import PrecisionName
 ALLOWED_DROP_DB: dict[PrecisionName, tuple[float, float]] = {
     "fp32": (0.001, 0.005),
     "fp16": (0.01, 0.01),
-    "bf16": (0.01, 0.02),
+    "bf16": (0.01, 0.01),
     "int8": (0.05, 0.10),
 }
 """Mean over images and worst image, in dB of PSNR-Y against the FP32 network.

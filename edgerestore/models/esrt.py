@@ -169,6 +169,18 @@ class EfficientTransformer(nn.Module):
         return F.fold(tokens.transpose(1, 2), x.shape[2:], 3, padding=1)
 
 
+class BilinearResize(nn.Module):
+    """Enlarges by a whole factor, half-pixel centres, borders repeated."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, image: Tensor) -> Tensor:
+        size = [side * self.scale for side in image.shape[2:]]
+        return F.interpolate(image, size=size, mode="bilinear", align_corners=False)
+
+
 class ESRT(nn.Module):
     """N x 3 x H x W in [0, 1] -> N x 3 x sH x sW, not clipped.
 
@@ -196,7 +208,9 @@ class ESRT(nn.Module):
             self.skip: nn.Module | None = nn.Conv2d(c, 3, 3, padding=1, bias=False)
         else:
             self.skip_up = self.skip = None
-        # The deployable form computes the last convolutions before the last pixel shuffle.
+        self.resize = BilinearResize(config.scale) if config.skip == "bilinear" else None
+        # The deployable form adds up at low resolution, before the last pixel shuffle.
+        self.phases: nn.Module | None = None
         self.shuffle: nn.Module = nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
@@ -210,10 +224,11 @@ class ESRT(nn.Module):
         out: Tensor = self.tail(self.tail_up(self.body_conv(x)))
         if self.skip is not None and self.skip_up is not None:
             out = out + torch.relu(self.skip(self.skip_up(shallow)))
+        if self.phases is not None:
+            out = out + self.phases(image)
         out = self.shuffle(out)
-        if self.skip is None:
-            size = [side * self.config.scale for side in image.shape[2:]]
-            out = out + F.interpolate(image, size=size, mode="bilinear", align_corners=False)
+        if self.resize is not None:
+            out = out + self.resize(image)
         return out
 
 
