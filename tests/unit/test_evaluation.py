@@ -174,7 +174,7 @@ def test_ssim_is_unknown_without_its_package(pairs_folder: Path, monkeypatch) ->
 def test_digest_and_label_tell_the_data(pairs_folder: Path) -> None:
     pairs = read_pairs(pairs_folder, 2)
     label = data_label(pairs_folder, pairs)
-    assert label == f"pairs: 3 images, sha256 {pairs_digest(pairs)}"
+    assert label == f"pairs: 3 images, sha256 {pairs_digest(pairs)[:12]}"
     assert is_same_data(label, pairs)
     assert not is_same_data(label, pairs[:2])
     pairs[0].high[0, 0, 0] ^= 1
