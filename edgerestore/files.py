@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -64,6 +65,18 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                 retired.rename(path)
             shutil.rmtree(retired, ignore_errors=True)
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def require_writable(folder: Path) -> None:
+    """Raises InputError where ``folder`` is, or would be made in, what cannot be written to.
+
+    Asked before long work; a disk that fills up shows only when it does.
+    """
+    nearest = next(place for place in (folder, *folder.parents) if place.exists())
+    if not nearest.is_dir():
+        raise InputError(f"{folder}: cannot be written: {nearest} is no folder")
+    if not os.access(nearest, os.W_OK):
+        raise InputError(f"{folder}: cannot be written: no permission in {nearest}")
 
 
 def sha256_of(path: Path) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgerestore.backends import find_backend
 from edgerestore.shipped import shipped_folder
@@ -83,3 +84,37 @@ def filled_network() -> Callable[[str], nn.Module]:
 def evaluation_folder() -> Path:
     """The shipped pairs: ``HR`` and ``LR_bicubic/X2``, ``X3``, ``X4``."""
     return shipped_folder("calibration") / "evaluation"
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory, filled_network: Callable[[str], nn.Module]) -> Path:
+    """Made-up weights of esrt_s_x2, in the file that builds take."""
+    from edgerestore.models import find_model
+    from edgerestore.models.weights import save_weights
+
+    path: Path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    state = filled_network("esrt_s_x2").state_dict()
+    save_weights(path, find_model("esrt_s_x2"), state, {})
+    return path
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory, evaluation_folder: Path) -> Path:
+    """Corners of two shipped pairs: 40 x 40 and 80 x 80."""
+    root: Path = tmp_path_factory.mktemp("data") / "pairs"
+    for folder, suffix, side in (("HR", "", 80), ("LR_bicubic/X2", "x2", 40)):
+        (root / folder).mkdir(parents=True)
+        for name in ("friends-dog", "rocket-night"):
+            with Image.open(evaluation_folder / folder / f"{name}{suffix}.png") as image:
+                image.crop((0, 0, side, side)).save(root / folder / f"{name}{suffix}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory) -> Path:
+    """Corners of some shipped calibration pictures, 48 x 24."""
+    folder: Path = tmp_path_factory.mktemp("photographs")
+    for path in sorted((shipped_folder("calibration") / "photos").glob("*.png"))[::12]:
+        with Image.open(path) as image:
+            image.crop((0, 0, 48, 24)).save(folder / path.name)
+    return folder

@@ -21,7 +21,7 @@ from edgerestore.compress.sensitivity import module_sensitivities
 from edgerestore.errors import AccuracyError, InputError
 from edgerestore.evaluation import ImagePair, Score, evaluate, protocol
 from edgerestore.export.onnx import INPUT, OUTPUT
-from edgerestore.files import sha256_of
+from edgerestore.files import require_writable, sha256_of
 from edgerestore.models import ModelSpec
 from edgerestore.models.weights import load_network
 from edgerestore.recipe import PrecisionName, Target
@@ -61,8 +61,7 @@ class Job:
                         f"{', '.join(target.precisions)}"
                     )
         check_overlap(self.tile, self.overlap)
-        if self.out.exists() and not self.out.is_dir():
-            raise InputError(f"{self.out}: is a file; bundles need a folder")
+        require_writable(self.out)
 
     @property
     def cases(self) -> list[tuple[Target, PrecisionName]]:
@@ -88,8 +87,8 @@ def build_bundles(job: Job, report: Report = lambda stage: None) -> list[Bundle]
         report=report,
     )
     keep = (*job.spec.keep_float, *job.keep_float)
-    modules = {node.name.partition("#")[0] for node in source.graph.graph.node}
-    check_patterns(job.keep_float, sorted(m for m in modules if "." in m))
+    products = [n for n in source.graph.graph.node if n.op_type in ("Conv", "MatMul")]
+    check_patterns(job.keep_float, sorted({n.name.partition("#")[0] for n in products}))
     builder = _Builder(job, source, Emitter(source.graph, calibration, keep), report)
     made, missed = [], []
     for target, precision in job.cases:
