@@ -6,12 +6,12 @@ band of a picture is harder than the rest of it is the picture's affair, not the
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the reference network runs in torch")
-
-import itertools
 
 from edgerestore import metrics  # noqa: E402
 from edgerestore.build.source import reference_run  # noqa: E402

@@ -1,0 +1,185 @@
+"""Laws over every entry of every table: what is named exists, and files say who they are."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+import edgerestore as package
+from edgerestore.backends import BACKENDS, Backend, find_backend
+from edgerestore.calibration import CalibrationSet, crops, read_set
+from edgerestore.doctor import HOST_PARTS
+from edgerestore.errors import UnknownNameError
+from edgerestore.models import MODELS, build_network, find_model
+from edgerestore.recipe import PrecisionName, Recipe, Target, read_toml
+from edgerestore.shipped import shipped_toml, toml_folder
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(package.__file__).parents[1]
+PRECISIONS = get_args(PrecisionName)
+TARGETS = sorted(toml_folder("targets").glob("*.toml"))
+RECIPES = sorted(toml_folder("recipes").glob("*.toml"))
+SETS = sorted(toml_folder("calibration").glob("*.toml"))
+
+
+def stem(path: Path) -> str:
+    return path.stem
+
+
+def extras() -> dict[str, list[str]]:
+    """Names of the distributions that each extra of pyproject.toml installs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return {
+        extra: [re.split(r"[^A-Za-z0-9_.-]", line)[0] for line in lines]
+        for extra, lines in project["optional-dependencies"].items()
+    }
+
+
+@pytest.fixture(params=MODELS)
+def network(request: pytest.FixtureRequest) -> Any:
+    pytest.importorskip("torch")
+    return build_network(find_model(request.param)).requires_grad_(False), MODELS[request.param]
+
+
+def test_every_model_multiplies_every_size_of_its_rule_by_its_scale(network) -> None:
+    import torch
+
+    net, spec = network
+    step, least = spec.size_rule.multiple_of, spec.size_rule.minimum
+    for height, width in [
+        (least, least),
+        (least, least + step),
+        (least + 5 * step, least + 8 * step),
+    ]:
+        with torch.inference_mode():
+            result = net(torch.rand(2, 3, height, width))
+        assert result.shape == (2, 3, spec.scale * height, spec.scale * width)
+        assert torch.isfinite(result).all()
+
+
+def test_every_model_states_facts_of_its_own_network(network) -> None:
+    net, spec = network
+    assert sum(p.numel() for p in net.parameters()) == spec.params
+    modules = [name for name, _ in net.named_children()]
+    assert set(spec.keep_float) <= {*modules, "skip"}
+    assert not net.training
+    assert spec.tile % spec.size_rule.multiple_of == 0
+    assert spec.tile >= spec.size_rule.minimum
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_is_found_under_its_own_name(name: str) -> None:
+    spec = find_model(name)
+    assert spec.name == name
+    assert spec.macs > spec.params > 0
+    assert spec.source
+    assert spec.task in {"super-resolution", "deraining", "denoising", "deblurring"}
+
+
+@pytest.mark.parametrize("name", [name for name, spec in MODELS.items() if spec.weights])
+def test_shipped_weights_are_those_of_their_model(name: str) -> None:
+    pytest.importorskip("torch")
+    from edgerestore.models.weights import load_network
+
+    load_network(find_model(name))
+
+
+def test_every_rewrite_resolves_and_leaves_strangers_alone() -> None:
+    pytest.importorskip("torch")
+    from torch import nn
+
+    from edgerestore.compress.rewrites import REWRITES, find_rewrite
+
+    for name in REWRITES:
+        assert find_rewrite(name)(nn.Sequential(nn.Conv2d(3, 3, 3))) == 0
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_every_backend_resolves_without_its_runtime_and_names_a_real_extra(name: str) -> None:
+    backend = find_backend(name)
+    assert isinstance(backend, Backend)
+    assert backend.name == name
+    assert backend.distribution in extras()[backend.extra]
+    reason = backend.why_not()
+    assert reason is None or "\n" not in reason
+
+
+def test_unknown_backend_offers_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'openvino'"):
+        find_backend("openvin")
+
+
+def test_every_cure_of_doctor_is_an_extra_that_installs_the_part() -> None:
+    for part, cure in HOST_PARTS.items():
+        extra = re.search(r"edgerestore\[([a-z-]+)\]", cure)
+        assert extra, cure
+        assert part in extras()[extra[1]]
+
+
+def test_host_extra_names_what_one_line_errors_promise() -> None:
+    from edgerestore.cli import HOST_PACKAGES
+
+    assert set(HOST_PACKAGES) <= set(extras()["host"])
+
+
+@pytest.mark.parametrize("path", TARGETS, ids=stem)
+def test_every_target_parses_and_what_it_names_exists(path: Path) -> None:
+    target = read_toml(path, Target)
+    assert target.name == path.stem
+    assert target.description
+    assert target.precisions
+    assert find_backend(target.backend).name == target.backend
+    assert set(target.options) <= set(target.precisions)
+    assert all(re.fullmatch(r"\d+\.\d", sm) for sm in target.compute_capabilities)
+    assert (target.backend == "tensorrt-rtx") == bool(target.compute_capabilities)
+    if target.backend.startswith("tensorrt"):
+        assert target.int8.symmetric, "TensorRT takes no zero point but 0"
+    if target.backend == "openvino":
+        # Unset, OpenVINO computes in BF16 where the CPU can, whatever a bundle is called.
+        assert {"fp32", "fp16"} <= set(target.options)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=stem)
+def test_every_recipe_parses_and_what_it_names_exists(path: Path) -> None:
+    recipe = read_toml(path, Recipe)
+    assert find_model(recipe.model).name == path.stem
+    if recipe.weights:
+        assert (path.parent / recipe.weights).is_file()
+    if recipe.build:
+        assert recipe.build.targets
+        for name in recipe.build.targets:
+            target = read_toml(shipped_toml("targets", name), Target)
+            assert set(recipe.build.precisions) <= set(target.precisions)
+        assert recipe.build.calibration in {file.stem for file in SETS}
+
+
+@pytest.mark.parametrize("path", SETS, ids=stem)
+def test_every_calibration_set_is_whole_and_large_enough(path: Path) -> None:
+    manifest = read_toml(path, CalibrationSet)
+    assert manifest.name == path.stem
+    assert manifest.description
+    images = read_set(path.stem)
+    assert images.sha256 == manifest.sha256
+    for spec in MODELS.values():
+        if spec.task == manifest.task:
+            assert len(crops(images.images, spec.tile)) >= len(images.images)
+
+
+def test_every_precision_has_a_gate() -> None:
+    pytest.importorskip("torch")
+    from edgerestore.build.gate import ALLOWED_DROP_DB
+
+    assert set(ALLOWED_DROP_DB) == set(PRECISIONS)
+    assert all(0 < mean <= worst for mean, worst in ALLOWED_DROP_DB.values())
+
+
+def test_tables_are_not_empty() -> None:
+    assert all([MODELS, BACKENDS, TARGETS, RECIPES, SETS])
