@@ -16,6 +16,7 @@ from edgerestore.backends import find_backend
 from edgerestore.shipped import shipped_folder
 
 if TYPE_CHECKING:
+    import onnx
     from torch import nn
 
 REQUIRED = "EDGERESTORE_REQUIRED_BACKENDS"
@@ -118,3 +119,21 @@ def photographs(tmp_path_factory) -> Path:
         with Image.open(path) as image:
             image.crop((0, 0, 48, 24)).save(folder / path.name)
     return folder
+
+
+@pytest.fixture(scope="session")
+def crops16(photographs: Path) -> np.ndarray:
+    """Eight crops of shipped calibration pictures, 8 x 3 x 16 x 16 in [0, 1]."""
+    from edgerestore.calibration import crops, read_set
+
+    return crops(read_set(photographs).images, 16, per_picture=2)[:8]
+
+
+@pytest.fixture(scope="session")
+def graph16(filled_network: Callable[[str], nn.Module]) -> onnx.ModelProto:
+    """esrt_s_x2 in its deployable form, exported for tiles of 16. Not to be changed."""
+    from edgerestore.compress.rewrites import deployable
+    from edgerestore.export.onnx import onnx_from_module
+
+    rewritten, _ = deployable(filled_network("esrt_s_x2"))
+    return onnx_from_module(rewritten, 16)

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from edgerestore.build.source import onnx_run
+from edgerestore.bundle import probe_psnr_db
+from edgerestore.compress.int8 import Int8, check_patterns, int8_openvino, int8_qdq
+from edgerestore.errors import InputError
+from edgerestore.models import MODELS
+
+LOWEST_PSNR_DB = 35.0
+KEEP = (*MODELS["esrt_s_x2"].keep_float, "tail_up.*", "body_conv", "mix", "blocks.0.low.*")
+PAIRS = ("QuantizeLinear", "DequantizeLinear")
+
+Run = Callable[[np.ndarray], np.ndarray]
+
+
+@pytest.fixture(scope="session")
+def symmetric16(graph16: onnx.ModelProto, crops16: np.ndarray) -> onnx.ModelProto:
+    return int8_qdq(graph16, Int8(KEEP, symmetric=True), crops16)
+
+
+@pytest.fixture(scope="session")
+def asymmetric16(graph16: onnx.ModelProto, crops16: np.ndarray) -> onnx.ModelProto:
+    return int8_qdq(graph16, Int8(KEEP), crops16)
+
+
+@pytest.fixture(scope="session")
+def openvino16(graph16: onnx.ModelProto, crops16: np.ndarray, tmp_path_factory) -> object:
+    return int8_openvino(graph16, Int8(KEEP), crops16, tmp_path_factory.mktemp("scratch"))
+
+
+def is_kept(module: str) -> bool:
+    return any(fnmatch.fnmatch(module, pattern) for pattern in KEEP)
+
+
+def lowest_psnr_db(run: Run, graph: onnx.ModelProto, crops: np.ndarray) -> float:
+    exact = onnx_run(graph)
+    return min(probe_psnr_db(run(crop[None]), exact(crop[None])) for crop in crops)
+
+
+def zero_points(model: onnx.ModelProto) -> list[np.ndarray]:
+    weights = {w.name: w for w in model.graph.initializer}
+    return [
+        onnx.numpy_helper.to_array(weights[node.input[2]])
+        for node in model.graph.node
+        if node.op_type in PAIRS and len(node.input) > 2
+    ]
+
+
+def test_zero_points_are_all_zero_where_that_is_asked_for(
+    symmetric16: onnx.ModelProto, asymmetric16: onnx.ModelProto
+) -> None:
+    assert len(zero_points(symmetric16)) > 50
+    assert not any(points.any() for points in zero_points(symmetric16))
+    assert any(points.any() for points in zero_points(asymmetric16))
+
+
+def test_kept_modules_read_float_and_the_others_do_not(symmetric16: onnx.ModelProto) -> None:
+    made_by = {name: node for node in symmetric16.graph.node for name in node.output}
+    kept, quantized = set(), set()
+    for node in symmetric16.graph.node:
+        if node.op_type != "Conv":
+            continue
+        module = node.name.partition("#")[0]
+        makers = {made_by[name].op_type for name in node.input[:2] if name in made_by}
+        (quantized if "DequantizeLinear" in makers else kept).add(module)
+        if is_kept(module):
+            assert not makers & set(PAIRS), node.name
+    assert {"head", "tail", "mix", "body_conv", "blocks.0.low.conv"} <= kept
+    assert {"blocks.0.entry.conv", "blocks.1.low.conv", "reduce"} <= quantized
+
+
+def test_onnx_route_runs_in_onnx_runtime_near_float32(
+    symmetric16: onnx.ModelProto,
+    asymmetric16: onnx.ModelProto,
+    graph16: onnx.ModelProto,
+    crops16: np.ndarray,
+) -> None:
+    for model in (symmetric16, asymmetric16):
+        assert lowest_psnr_db(onnx_run(model), graph16, crops16) > LOWEST_PSNR_DB
+
+
+@pytest.mark.needs_backend("openvino")
+def test_openvino_route_runs_in_openvino_near_float32(
+    openvino16, graph16: onnx.ModelProto, crops16: np.ndarray
+) -> None:
+    import openvino
+
+    config = {"INFERENCE_PRECISION_HINT": "f32"}
+    request = openvino.Core().compile_model(openvino16, "CPU", config).create_infer_request()
+
+    def run(crop: np.ndarray) -> np.ndarray:
+        return np.array(next(iter(request.infer([crop]).values())))
+
+    assert lowest_psnr_db(run, graph16, crops16) > LOWEST_PSNR_DB
+
+
+@pytest.mark.needs_backend("openvino")
+def test_openvino_route_keeps_the_same_modules(openvino16) -> None:
+    kept, quantized = set(), set()
+    for operator in openvino16.get_ordered_ops():
+        if operator.get_type_name() == "Convolution":
+            module = operator.get_friendly_name().partition("#")[0]
+            maker = operator.input_value(0).get_node().get_type_name()
+            (quantized if maker == "FakeQuantize" else kept).add(module)
+    assert {"head", "tail", "mix", "body_conv", "blocks.0.low.conv"} <= kept
+    assert {"blocks.0.entry.conv", "blocks.1.low.conv"} <= quantized
+
+
+def test_scratch_folder_is_left_empty(openvino16, tmp_path_factory) -> None:
+    folders = [p for p in tmp_path_factory.getbasetemp().iterdir() if p.name.startswith("scratch")]
+    assert [path for folder in folders for path in Path(folder).iterdir()] == []
+
+
+def test_pattern_without_a_match_is_refused_with_what_there_is() -> None:
+    check_patterns(["blocks.*", "mix"], ["blocks.0.conv", "mix"])
+    with pytest.raises(InputError, match=r"'tial' matches no module; modules are mix, tail"):
+        check_patterns(["mix", "tial"], ["mix", "tail"])
+
+
+def test_settings_say_what_was_done() -> None:
+    assert Int8(("head",), symmetric=True).settings(8) == {
+        "keep_float": ["head"],
+        "symmetric": True,
+        "range_estimator": "histogram",
+        "crops": 8,
+        "quantizer": "nncf",
+    }
