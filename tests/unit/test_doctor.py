@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from pathlib import Path
+
+import pytest
+
+from edgerestore import doctor
+from edgerestore.backends import BACKENDS, find_backend
+from edgerestore.doctor import HOST_PARTS, examine
+
+
+def test_every_part_has_one_line_and_what_is_missing_has_a_cure() -> None:
+    findings = examine()
+    assert [f.part for f in findings] == [
+        "python",
+        "cpu",
+        *(f"{name} backend" for name in BACKENDS),
+        *HOST_PARTS,
+    ]
+    for finding in findings:
+        assert finding.found
+        assert "\n" not in f"{finding.found}{finding.cure}"
+        assert finding.ready == (finding.cure is None)
+
+
+def test_what_is_found_is_what_is_installed() -> None:
+    found = {finding.part: finding for finding in examine()}
+    assert found["python"].found.startswith(platform.python_version())
+    for part in HOST_PARTS:
+        try:
+            assert found[part].found == importlib.metadata.version(part)
+        except importlib.metadata.PackageNotFoundError:
+            assert found[part].found == "not installed"
+    for name in BACKENDS:
+        assert found[f"{name} backend"].cure == find_backend(name).why_not()
+
+
+def test_absent_package_is_told_with_the_command_that_installs_it(monkeypatch) -> None:
+    monkeypatch.setitem(HOST_PARTS, "no-such-package", "pip install 'edgerestore[host]'")
+    last = examine()[-1]
+    assert (last.part, last.found, last.ready) == ("no-such-package", "not installed", False)
+    assert last.cure == "pip install 'edgerestore[host]'"
+
+
+CPUINFO = {
+    "a server with everything": (
+        "processor\t: 0\nflags\t\t: fpu avx2 avx512_vnni avx512_bf16 amx_int8\n",
+        "BF16, INT8 at full rate, INT8 by AMX, INT8 by AVX2",
+    ),
+    "a board without flags": ("processor\t: 0\nFeatures\t: fp asimd\n", "units unknown"),
+    "an old machine": ("flags\t\t: fpu sse2\n", "units unknown"),
+}
+
+
+@pytest.mark.parametrize("case", CPUINFO)
+def test_cpu_is_told_by_what_pays_on_it(case: str, tmp_path: Path, monkeypatch) -> None:
+    text, expected = CPUINFO[case]
+    (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(doctor, "Path", lambda path: tmp_path / Path(path).name)
+    finding = examine()[1]
+    assert finding.found.endswith(f"cores; {expected}")
+    assert finding.ready
