@@ -62,6 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         code = app(arguments, standalone_mode=False)
+        if code == EXIT_INTERRUPTED:
+            # What typer makes of KeyboardInterrupt, without a word to anybody.
+            raise KeyboardInterrupt
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted; nothing half-written was left", EXIT_INTERRUPTED)
     except typer.TyperException as error:

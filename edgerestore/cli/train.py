@@ -36,9 +36,7 @@ def train(
     json: Json = False,
 ) -> None:
     """Trains a model as a recipe says, from scratch or on from a checkpoint."""
-    import sys
-
-    from edgerestore.errors import RecipeError
+    from edgerestore.errors import EdgeRestoreError, RecipeError
     from edgerestore.evaluation import read_pairs
     from edgerestore.models import find_model
     from edgerestore.recipe import Recipe, read_toml
@@ -54,8 +52,9 @@ def train(
     try:
         weights, seconds = _train(spec, read.train, data, pairs, out, resume)
     except KeyboardInterrupt:
-        sys.stderr.write(f"edgerestore: interrupted; --resume --out {out} continues the run\n")
-        raise typer.Exit(130) from None
+        stopped = EdgeRestoreError(f"interrupted; --resume --out {out} continues the run")
+        stopped.exit_code = 130
+        raise stopped from None
     if json:
         print_json({"model": spec.name, "weights": weights, "seconds": round(seconds, 1)})
     else:

@@ -1,0 +1,287 @@
+"""One real build for every shipped target, and what the command line does with its bundles."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from edgerestore.backends import find_backend
+from edgerestore.build import build_bundles
+from edgerestore.build.request import job_from
+from edgerestore.bundle import Bundle, probe_psnr_db, read_bundle
+from edgerestore.errors import AccuracyError, InputError
+from edgerestore.files import sha256_of
+from edgerestore.shipped import toml_folder
+
+MODEL = "esrt_s_x2"
+TILE, OVERLAP, SIDE = 24, 4, 40
+"""As of the weights and pictures in tests/conftest.py."""
+PICTURES = ("friends-dog", "rocket-night")
+KEEP = ("tail_up.*", "body_conv", "mix")
+"""What made-up weights cannot bear in INT8; trained ones can."""
+
+pytestmark = [
+    pytest.mark.needs_backend("onnxruntime"),
+    pytest.mark.needs_backend("openvino"),
+]
+
+
+@pytest.fixture(scope="session")
+def build(weights: Path, pairs: Path, photographs: Path) -> Callable[..., list[Bundle]]:
+    def run(out: Path, targets: list[str], precisions: list[str], **changes) -> list[Bundle]:
+        options = {
+            "weights": weights,
+            "tile": TILE,
+            "overlap": OVERLAP,
+            "calibration": str(photographs),
+            "data": pairs,
+            "keep_float": KEEP,
+        }
+        job = job_from(
+            MODEL, targets=targets, precisions=precisions, out=out, **(options | changes)
+        )
+        return build_bundles(job)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory, build) -> dict[str, Bundle]:
+    """All shipped targets in FP32, FP16 and INT8, and BF16 where there is one."""
+    out = tmp_path_factory.mktemp("built")
+    targets = sorted(path.stem for path in toml_folder("targets").glob("*.toml"))
+    if find_backend("tensorrt-rtx").version() is None:
+        targets.remove("rtx-tensorrt")
+    made = build(out, targets, ["fp32", "fp16", "int8"])
+    assert len(made) == 3 * len(targets)
+    return {bundle.path.name.removeprefix(f"{MODEL}-"): bundle for bundle in made}
+
+
+def case(built: dict[str, Bundle], name: str) -> Bundle:
+    if name not in built:
+        pytest.skip("tensorrt-rtx, which builds this, is not installed")
+    return built[name]
+
+
+def test_only_what_was_executed_is_called_verified(built: dict[str, Bundle]) -> None:
+    for name, bundle in built.items():
+        target = bundle.manifest.target
+        parity = bundle.manifest.parity
+        if find_backend(target.backend).why_not() is None:
+            assert parity.status == "verified", name
+            assert parity.runtime.startswith(target.backend)
+            assert 30 < parity.floor_db < parity.psnr_db
+        else:
+            assert "not executed" in parity.status, name
+            assert parity.psnr_db is None
+            assert parity.floor_db is None
+            assert "emulated in ONNX Runtime" in bundle.manifest.accuracy.protocol
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_rtx_ships_an_engine_that_its_own_compiler_built(
+    built: dict[str, Bundle], precision: str
+) -> None:
+    bundle = case(built, f"{precision}-rtx-tensorrt")
+    assert list(bundle.manifest.files) == ["model.onnx", "engine.plan"]
+    assert bundle.manifest.files["engine.plan"] > 100_000
+    if find_backend("tensorrt-rtx").why_not() is not None:
+        assert bundle.manifest.parity.status == "compiled, not executed"
+        assert bundle.manifest.parity.runtime.startswith("built by tensorrt-rtx 1.")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_jetson_ships_a_graph_and_claims_nothing(built: dict[str, Bundle], precision: str) -> None:
+    bundle = built[f"{precision}-jetson-tensorrt"]
+    assert list(bundle.manifest.files) == ["model.onnx"]
+    if find_backend("tensorrt").why_not() is not None:
+        assert bundle.manifest.parity.status == "not compiled, not executed"
+        assert bundle.manifest.parity.runtime == "none"
+
+
+def test_every_bundle_holds_its_gate_and_says_where_it_came_from(
+    built: dict[str, Bundle], weights: Path
+) -> None:
+    for name, bundle in built.items():
+        read = read_bundle(bundle.path)
+        assert read == bundle
+        manifest = read.manifest
+        assert name == f"{manifest.precision}-{manifest.target.name}"
+        assert manifest.model.weights_sha256 == sha256_of(weights)
+        assert manifest.passes[0].name == "rewrite"
+        accuracy = manifest.accuracy
+        assert accuracy.mean_drop_db <= accuracy.allowed_mean_drop_db
+        assert accuracy.worst_drop_db <= accuracy.allowed_worst_drop_db
+        assert [image.name for image in accuracy.images] == list(PICTURES)
+        assert (manifest.calibration is not None) == (manifest.precision == "int8")
+        assert set(manifest.tools) >= {"edgerestore", "torch", "onnx", "nncf"}
+
+
+def test_probe_holds_the_reference_networks_own_output(
+    built: dict[str, Bundle], filled_network: Callable[[str], nn.Module]
+) -> None:
+    network = filled_network(MODEL)
+    for bundle in built.values():
+        given, expected = bundle.probe()
+        assert given.shape == (1, 3, TILE, TILE)
+        with torch.inference_mode():
+            own = network(torch.from_numpy(given)).numpy()
+        np.testing.assert_allclose(own, expected, atol=1e-4 * expected.std())
+
+
+def test_lower_precision_takes_less_room(built: dict[str, Bundle]) -> None:
+    """The weights do; OpenVINO's model.xml grows with each quantizer that it describes."""
+    sizes = {
+        name: sum(n for file, n in bundle.manifest.files.items() if file != "model.xml")
+        for name, bundle in built.items()
+    }
+    for target in ("x86-onnxruntime", "x86-openvino", "jetson-tensorrt"):
+        assert sizes[f"fp16-{target}"] < 0.7 * sizes[f"fp32-{target}"]
+        assert sizes[f"int8-{target}"] < 0.7 * sizes[f"fp32-{target}"]
+
+
+@pytest.mark.parametrize("name", ["int8-jetson-tensorrt", "int8-rtx-tensorrt"])
+def test_tensorrt_int8_is_symmetric_and_its_rest_is_fp16(
+    built: dict[str, Bundle], name: str
+) -> None:
+    model = onnx.load(case(built, name).path / "model.onnx")
+    weights = {w.name: onnx.numpy_helper.to_array(w) for w in model.graph.initializer}
+    pairs = [n for n in model.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert len(pairs) > 50
+    for node in pairs:
+        assert weights[node.input[1]].dtype == np.float16
+        if len(node.input) > 2:
+            assert not weights[node.input[2]].any(), node.name
+
+
+def test_keep_float_reaches_every_runtime(built: dict[str, Bundle]) -> None:
+    for target in ("x86-onnxruntime", "x86-openvino"):
+        manifest = built[f"int8-{target}"].manifest
+        settings = next(p.settings for p in manifest.passes if p.name == "int8")
+        assert settings["keep_float"] == ["head", "tail", "skip", *KEEP]
+
+
+def test_output_folder_holds_bundles_and_nothing_else(built: dict[str, Bundle]) -> None:
+    out = next(iter(built.values())).path.parent
+    assert sorted(p.name for p in out.iterdir()) == sorted(f"{MODEL}-{name}" for name in built)
+
+
+def test_missed_gate_writes_nothing_of_that_bundle_and_keeps_the_others(
+    tmp_path: Path, build
+) -> None:
+    # The shipped weights: made-up ones restore so badly that nothing can make them worse.
+    black = tmp_path / "black"
+    black.mkdir()
+    Image.new("RGB", (TILE, TILE)).save(black / "black.png")
+    out = tmp_path / "out"
+    with pytest.raises(AccuracyError) as caught:
+        build(
+            out,
+            ["x86-onnxruntime"],
+            ["int8", "fp32"],
+            weights=None,
+            calibration=str(black),
+            keep_float=(),
+        )
+    assert [path.name for path in out.iterdir()] == [f"{MODEL}-fp32-x86-onnxruntime"]
+    assert read_bundle(out / f"{MODEL}-fp32-x86-onnxruntime")
+    message = str(caught.value)
+    assert message.startswith(f"{MODEL}-int8-x86-onnxruntime misses its accuracy gate")
+    assert any(f"on '{name}'" in message for name in PICTURES)
+    table, modules = caught.value.details.split("modules that hurt most")
+    assert all(name in table for name in PICTURES)
+    assert "blocks." in modules
+    assert " dB" in modules
+
+
+def test_pattern_that_keeps_nothing_is_refused(tmp_path: Path, build) -> None:
+    with pytest.raises(InputError, match=r"'blcoks\.\*' matches no module; modules are .*mix"):
+        build(tmp_path / "out", ["x86-onnxruntime"], ["fp32"], keep_float=["blcoks.*"])
+    assert not (tmp_path / "out").exists()
+
+
+EXECUTED = [f"{p}-{t}" for t in ("x86-onnxruntime", "x86-openvino") for p in ("fp32", "int8")]
+
+
+def test_check_holds_for_what_was_verified(built: dict[str, Bundle], edgerestore) -> None:
+    done = edgerestore("check", *(built[name].path for name in EXECUTED), "--json")
+    assert done.returncode == 0, done.stderr
+    found = {
+        entry["name"].removeprefix(f"{MODEL}-"): entry
+        for entry in json.loads(done.stdout)["bundles"]
+    }
+    assert list(found) == EXECUTED
+    for entry in found.values():
+        assert entry["psnr_db"] >= entry["floor_db"]
+
+
+@pytest.mark.parametrize("name", ["fp16-jetson-tensorrt", "fp16-rtx-tensorrt"])
+def test_check_of_what_cannot_execute_here_says_why(
+    built: dict[str, Bundle], name: str, edgerestore
+) -> None:
+    bundle = case(built, name)
+    if find_backend(bundle.manifest.target.backend).why_not() is None:
+        pytest.skip("it executes here")
+    done = edgerestore("check", bundle.path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert f"{bundle.manifest.target.backend} cannot run here: " in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+RESTORE_WITHOUT_HOST = """
+import sys
+from edgerestore.cli import main
+code = main(sys.argv[1:])
+loaded = {"torch", "onnx", "nncf", "safetensors"} & set(sys.modules)
+sys.exit(f"imported {loaded}" if loaded else code)
+"""
+
+
+@pytest.mark.parametrize("name", EXECUTED)
+def test_restore_needs_no_framework(
+    built: dict[str, Bundle], name: str, pairs: Path, tmp_path: Path
+) -> None:
+    source = pairs / "LR_bicubic" / "X2" / f"{PICTURES[0]}x2.png"
+    out = tmp_path / "out.png"
+    done = subprocess.run(
+        [sys.executable, "-c", RESTORE_WITHOUT_HOST, "restore", built[name].path, source, out],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    with Image.open(out) as image:
+        assert image.size == (2 * SIDE, 2 * SIDE)
+
+
+def test_evaluate_finds_what_the_build_found(
+    built: dict[str, Bundle], pairs: Path, edgerestore
+) -> None:
+    bundles = [built[name] for name in EXECUTED]
+    done = edgerestore("evaluate", *(b.path for b in bundles), "--data", pairs, "--json")
+    assert done.returncode == 0, done.stderr
+    for bundle, entry in zip(bundles, json.loads(done.stdout)["bundles"], strict=True):
+        known = {image.name: image.psnr_y_db for image in bundle.manifest.accuracy.images}
+        for image in entry["images"]:
+            assert image["psnr_y_db"] == pytest.approx(known[image["name"]], abs=0.02)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_two_runtimes_agree_on_one_precision(built: dict[str, Bundle], precision: str) -> None:
+    """The trap of FINDINGS 12: one INT8 graph, 13.6 dB in one runtime and 46.4 in the other."""
+    results = []
+    for target in ("x86-onnxruntime", "x86-openvino"):
+        bundle = built[f"{precision}-{target}"]
+        session = find_backend(bundle.manifest.target.backend).open(bundle, 1)
+        results.append(session.run(bundle.probe()[0]))
+        session.close()
+    assert probe_psnr_db(*results) > 35
