@@ -27,11 +27,19 @@ from edgerestore.bundle import probe_psnr_db
 from edgerestore.errors import CheckFailedError
 
 MODEL, TILE = "esrt_x4", 48
-FLOOR_DB = 35.0
-"""Of any candidate to FP32 on random weights; a broken graph lies far below."""
+FLOOR_DB = 15.0
+"""Of any candidate to FP32; a broken graph lies below. The parity reached stands beside each
+time: stock INT8 is far from FP32 on these weights, and is timed all the same, as a peer."""
 RESULTS = Path(__file__).parent / "results" / "esrt_int8.json"
-GOALS = {"torch eager FP32": 5.0, "OpenVINO FP32, plain export": 2.2, "stock": 1.2}
-"""Latency of the peer over ours, to reach."""
+GOALS = {
+    "torch eager FP32": 5.0,
+    "torch eager FP32, fused attention": 5.0,
+    "OpenVINO FP32, plain export": 2.2,
+    "stock nncf.quantize": 1.2,
+    "stock nncf.quantize, TRANSFORMER": 1.2,
+}
+"""Latency of the peer over ours, to reach. PyTorch runs attention as published, with its
+scores written out, and fused, as this package's reference form does."""
 OURS = "edgerestore INT8, OpenVINO"
 
 Array = NDArray[np.float32]
@@ -65,7 +73,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=20.0, help="for each candidate")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--serve", choices=("torch", "openvino", "openvino-f32", "onnxruntime"))
+    parser.add_argument(
+        "--serve", choices=("torch", "torch-fused", "openvino", "openvino-f32", "onnxruntime")
+    )
     parser.add_argument("--file", default="")
     return parser.parse_args()
 
@@ -112,6 +122,7 @@ def _prepare(folder: Path, threads: int) -> list[Candidate]:
     return [
         candidate(OURS, "openvino", "ours/model.xml"),
         candidate("torch eager FP32", "torch", "weights.pt"),
+        candidate("torch eager FP32, fused attention", "torch-fused", "weights.pt"),
         candidate("ONNX Runtime FP32, plain export", "onnxruntime", "plain.onnx"),
         candidate("OpenVINO FP32, plain export", "openvino-f32", "plain.onnx"),
         candidate("OpenVINO BF16, plain export", "openvino", "plain.onnx"),
@@ -135,7 +146,8 @@ def _serve(how: str, file: Path, threads: int) -> None:
         return Judged(psnr, FLOOR_DB)
 
     opener: Callable[[], tuple[Callable[[], Any], str]] = {
-        "torch": lambda: _open_torch(file, given, threads),
+        "torch": lambda: _open_torch(file, given, threads, fused=False),
+        "torch-fused": lambda: _open_torch(file, given, threads, fused=True),
         "openvino": lambda: _open_openvino(file, given, threads, "bf16"),
         "openvino-f32": lambda: _open_openvino(file, given, threads, "f32"),
         "onnxruntime": lambda: _open_onnxruntime(file, given, threads),
@@ -148,8 +160,11 @@ def _serve(how: str, file: Path, threads: int) -> None:
     serve(open_candidate)
 
 
-def _open_torch(file: Path, given: Array, threads: int) -> tuple[Callable[[], Any], str]:
+def _open_torch(
+    file: Path, given: Array, threads: int, *, fused: bool
+) -> tuple[Callable[[], Any], str]:
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
 
     from edgerestore.models import build_network, find_model
 
@@ -158,8 +173,10 @@ def _open_torch(file: Path, given: Array, threads: int) -> tuple[Callable[[], An
     network.load_state_dict(torch.load(file, weights_only=True))
     image = torch.tensor(given)
 
+    kernels = [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH] if fused else [SDPBackend.MATH]
+
     def run() -> Array:
-        with torch.inference_mode():
+        with torch.inference_mode(), sdpa_kernel(kernels):
             result: Array = network(image).numpy()
         return result
 
@@ -201,17 +218,11 @@ def _show(results: Results, out: Path) -> int:
         latency = f"{row.latency_ms.p50:8.2f} ms" if row.latency_ms else f"{row.status}"
         parity = f"{row.parity_psnr_db:6.1f} dB" if row.parity_psnr_db else ""
         print(f"{row.name:36}{latency}  x{factors.get(row.name, 1.0):5.2f} of ours  {parity}")
-    stock = [factor for name, factor in factors.items() if name.startswith("stock")]
-    reached = {
-        "torch eager FP32": factors["torch eager FP32"],
-        "OpenVINO FP32, plain export": factors["OpenVINO FP32, plain export"],
-        "stock": min(stock),
-    }
     for name, goal in GOALS.items():
-        word = "reached" if reached[name] >= goal else "MISSED"
-        print(f"goal {name}: {reached[name]:.2f} of at least {goal}: {word}")
+        word = "reached" if factors.get(name, 0.0) >= goal else "MISSED"
+        print(f"goal {name}: {factors.get(name, 0.0):.2f} of at least {goal}: {word}")
     print(f"written to {out}")
-    return 0 if all(reached[name] >= goal for name, goal in GOALS.items()) else 1
+    return 0 if all(factors.get(name, 0.0) >= goal for name, goal in GOALS.items()) else 1
 
 
 if __name__ == "__main__":
