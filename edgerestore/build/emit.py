@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgerestore.bundle import PassFacts
 from edgerestore.compress.fp16 import Fp16, fp16_from_fp32
 from edgerestore.compress.int8 import Int8, int8_openvino, int8_qdq
+from edgerestore.errors import InputError
 from edgerestore.export.onnx import save_onnx
 from edgerestore.recipe import PrecisionName, Target
 
@@ -86,5 +87,10 @@ class Emitter:
         compress = precision != "fp32"
         if compress:
             passes.append(PassFacts(name="compress_to_fp16", settings={}))
-        openvino.save_model(model, folder / MODEL_XML, compress_to_fp16=compress)
+        try:
+            openvino.save_model(model, folder / MODEL_XML, compress_to_fp16=compress)
+        except RuntimeError as error:
+            raise InputError(
+                f"{folder / MODEL_XML}: openvino cannot write it; is the disk full? ({error})"
+            ) from error
         return [MODEL_XML, MODEL_BIN], passes
