@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,13 +19,14 @@ from edgerestore.bench.bundles import bench_bundles
 from edgerestore.bench.harness import Plan
 from edgerestore.bench.results import Results, write_results
 from edgerestore.build import build_bundles
-from edgerestore.build.request import job_from
+from edgerestore.build.request import find_target, job_from
 from edgerestore.bundle import Bundle, read_bundle
 from edgerestore.checking import check_bundle
 from edgerestore.errors import MissingPartError
 from edgerestore.evaluation import ImagePair, read_pairs
 from edgerestore.files import replacing
 from edgerestore.models import find_model
+from edgerestore.recipe import PrecisionName, Target
 from edgerestore.report.html import write_report
 from edgerestore.report.pictures import Picture
 from edgerestore.report.verdicts import BundleAccuracy
@@ -32,10 +34,10 @@ from edgerestore.shipped import shipped_folder
 from edgerestore.tiling import restore_array
 
 MODEL = "esrt_s_x2"
-CASES = (
-    ("x86-openvino", "fp32,fp16,int8"),
-    ("x86-onnxruntime", "fp32"),
-    ("rtx-tensorrt", "fp16,int8"),
+CASES: tuple[tuple[str, tuple[PrecisionName, ...]], ...] = (
+    ("x86-openvino", ("fp32", "fp16", "int8")),
+    ("x86-onnxruntime", ("fp32",)),
+    ("rtx-tensorrt", ("fp16", "int8")),
 )
 BENCH_SECONDS = 6.0
 JPEG_QUALITY = 92
@@ -65,7 +67,7 @@ def run_demo(out: Path, report: Report = lambda stage: None) -> DemoResult:
     is there to execute anything.
     """
     spec = find_model(MODEL)
-    made = [bundle for case in _possible_cases() for bundle in _build(case, out, report)]
+    made = _build(out, report)
     executable = [b for b in made if b.manifest.parity.status == "verified"]
     if not executable:
         raise MissingPartError(
@@ -104,30 +106,26 @@ def run_demo(out: Path, report: Report = lambda stage: None) -> DemoResult:
     return DemoResult(page, made, picture, _psnr(bicubic, pair, spec.border), scores, bench)
 
 
-def _possible_cases() -> list[tuple[str, str]]:
-    """The cases whose packages are installed; a GPU is not needed to build for one."""
-    from edgerestore.build.request import find_target
-
-    return [
-        case for case in CASES if find_backend(find_target(case[0]).backend).version() is not None
-    ]
-
-
-def _build(case: tuple[str, str], out: Path, report: Report) -> list[Bundle]:
-    target, precisions = case
+def _build(out: Path, report: Report) -> list[Bundle]:
+    """Builds all cases whose packages are installed; a GPU is not needed to build for one."""
+    possible: list[tuple[Target, PrecisionName]] = []
+    for name, precisions in CASES:
+        target = find_target(name)
+        if find_backend(target.backend).version() is not None:
+            possible += [(target, precision) for precision in precisions]
     job = job_from(
         MODEL,
-        targets=[target],
-        precisions=precisions.split(","),
+        targets=None,
+        precisions=None,
         weights=None,
         tile=None,
-        overlap=8,
+        overlap=None,
         calibration=None,
         data=None,
         keep_float=[],
         out=out / "bundles",
     )
-    return build_bundles(job, report)
+    return build_bundles(dataclasses.replace(job, cases=tuple(possible)), report)
 
 
 def _restore(bundle: Bundle, pair: ImagePair) -> Pixels:

@@ -28,6 +28,10 @@ FADE = 0.5
 are nearer to a tile's edge, where the network saw padding instead of the picture."""
 
 
+DEFAULT_OVERLAP = 8
+"""Input pixels. On trained ESRT, four times as many move no image by more than 0.03 dB."""
+
+
 def check_overlap(tile: int, overlap: int) -> None:
     """Raises InputError unless ``0 <= overlap < tile``."""
     if not 0 <= overlap < tile:

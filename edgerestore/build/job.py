@@ -1,4 +1,4 @@
-"""One build: every target times every precision, each verified where it can be."""
+"""One build: a bundle for each target and precision, verified where it can be."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Job:
 
     spec: ModelSpec
     weights: Path
-    targets: tuple[Target, ...]
-    precisions: tuple[PrecisionName, ...]
+    cases: tuple[tuple[Target, PrecisionName], ...]
+    """One bundle each."""
     tile: int
     overlap: int
     calibration: CalibrationImages
@@ -53,20 +53,14 @@ class Job:
     keep_float: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for target in self.targets:
-            for precision in self.precisions:
-                if precision not in target.precisions:
-                    raise InputError(
-                        f"target '{target.name}' has no {precision}; it has "
-                        f"{', '.join(target.precisions)}"
-                    )
+        for target, precision in self.cases:
+            if precision not in target.precisions:
+                raise InputError(
+                    f"target '{target.name}' has no {precision}; it has "
+                    f"{', '.join(target.precisions)}"
+                )
         check_overlap(self.tile, self.overlap)
         require_writable(self.out)
-
-    @property
-    def cases(self) -> list[tuple[Target, PrecisionName]]:
-        """Every bundle that this job makes."""
-        return [(t, p) for t in self.targets for p in self.precisions]
 
 
 def build_bundles(job: Job, report: Report = lambda stage: None) -> list[Bundle]:

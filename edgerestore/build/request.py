@@ -13,6 +13,7 @@ from edgerestore.evaluation import data_label, read_pairs
 from edgerestore.models import find_model
 from edgerestore.recipe import BuildSettings, PrecisionName, Recipe, Target, read_toml
 from edgerestore.shipped import shipped_folder, shipped_toml
+from edgerestore.tiling import DEFAULT_OVERLAP
 
 DEFAULTS = BuildSettings(targets=("x86-openvino",), precisions=("fp32", "fp16", "int8"))
 
@@ -24,7 +25,7 @@ def job_from(
     precisions: Sequence[str] | None,
     weights: Path | None,
     tile: int | None,
-    overlap: int,
+    overlap: int | None,
     calibration: str | None,
     data: Path | None,
     keep_float: Sequence[str],
@@ -46,13 +47,14 @@ def job_from(
         raise InputError(f"{source}: no such weights file")
     root = data or shipped_folder("calibration") / "evaluation"
     pairs = read_pairs(root, spec.scale)
+    chosen = [find_target(name) for name in targets or settings.targets]
+    wanted = [_precision(name) for name in precisions or settings.precisions]
     return Job(
         spec=spec,
         weights=source,
-        targets=tuple(find_target(name) for name in targets or settings.targets),
-        precisions=tuple(_precision(name) for name in precisions or settings.precisions),
+        cases=tuple((t, p) for t in chosen for p in wanted),
         tile=tile or settings.tile or spec.tile,
-        overlap=overlap,
+        overlap=DEFAULT_OVERLAP if overlap is None else overlap,
         calibration=read_set(calibration or settings.calibration),
         evaluation=pairs,
         evaluation_name=data_label(root, pairs),

@@ -25,6 +25,9 @@ LARGEST_EXPORT_ERROR = 1e-4
 SMALLEST_DEVIATION = 0.05
 """What a flat probe, black or of night sky, is taken to deviate by: its own is nearly zero."""
 
+REFERENCE_BATCH = 8
+"""Tiles at once through the reference network; its outputs do not depend on it."""
+
 Tiles = NDArray[np.float32]
 
 
@@ -68,7 +71,15 @@ def prepare(
     expected = run(probe)
     _check_export(graph, probe, expected)
     report("measuring the FP32 network")
-    scores = evaluate(run, pairs, tile=tile, overlap=overlap, scale=spec.scale, border=spec.border)
+    scores = evaluate(
+        run,
+        pairs,
+        tile=tile,
+        overlap=overlap,
+        scale=spec.scale,
+        border=spec.border,
+        batch=REFERENCE_BATCH,
+    )
     return Source(
         spec=spec,
         tile=tile,

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from edgerestore.build import Job
     from edgerestore.bundle import Bundle
 
-DEFAULT_OVERLAP = 8
-
 
 def register(app: typer.Typer) -> None:
     """Adds the verbs of this file to the command line."""
@@ -35,8 +33,8 @@ def build(
     ] = None,
     tile: Annotated[int | None, typer.Option(min=8, help="Input side in pixels.")] = None,
     overlap: Annotated[
-        int, typer.Option(min=0, help="Input pixels that neighbouring tiles share.")
-    ] = DEFAULT_OVERLAP,
+        int | None, typer.Option(min=0, help="Input pixels that neighbouring tiles share; 8.")
+    ] = None,
     calibration: Annotated[
         str | None, typer.Option(help="A shipped set, or a folder of degraded pictures.")
     ] = None,
