@@ -82,7 +82,8 @@ class Emitter:
             passes = [PassFacts(name="int8", settings=config.settings(len(self.crops)))]
         else:
             save_onnx(self.graph, folder / MODEL_ONNX)
-            model = openvino.convert_model(folder / MODEL_ONNX)
+            # Not convert_model, which reports to its makers; the reader is the same.
+            model = openvino.Core().read_model(folder / MODEL_ONNX)
             (folder / MODEL_ONNX).unlink()
         compress = precision != "fp32"
         if compress:

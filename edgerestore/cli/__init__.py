@@ -27,6 +27,7 @@ from edgerestore.errors import AccuracyError, EdgeRestoreError
 
 EXIT_INTERRUPTED = 130
 EXIT_BAD_INPUT = 3
+INTERRUPTED = "interrupted; nothing half-written was left"
 
 HOST_PACKAGES = ("nncf", "onnx", "onnxruntime", "onnxscript", "openvino", "safetensors", "torch")
 """What the host ring imports; a device that only executes bundles may lack them all."""
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
             # What typer makes of KeyboardInterrupt, without a word to anybody.
             raise KeyboardInterrupt
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; nothing half-written was left", EXIT_INTERRUPTED)
+        return _fail(INTERRUPTED, EXIT_INTERRUPTED)
     except typer.TyperException as error:
         return _fail(error.format_message(), EXIT_BAD_INPUT)
     except EdgeRestoreError as error:
@@ -84,10 +85,14 @@ def main(arguments: list[str] | None = None) -> int:
             traceback.print_exc()
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}", EXIT_BAD_INPUT)
-    except ModuleNotFoundError as error:
-        if debug or error.name not in HOST_PACKAGES:
+    except (ImportError, SystemError) as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            # Ctrl-C while a C extension was being loaded.
+            return _fail(INTERRUPTED, EXIT_INTERRUPTED)
+        name = error.name if isinstance(error, ModuleNotFoundError) else None
+        if debug or name not in HOST_PACKAGES:
             raise
-        return _fail(f"this needs {error.name}: pip install 'edgerestore[host]'", EXIT_BAD_INPUT)
+        return _fail(f"this needs {name}: pip install 'edgerestore[host]'", EXIT_BAD_INPUT)
     except MemoryError:
         return _fail("out of memory; use a smaller tile or image", EXIT_BAD_INPUT)
     return code if isinstance(code, int) else 0

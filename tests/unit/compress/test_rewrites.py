@@ -121,7 +121,7 @@ def test_body_scale_that_cannot_be_divided_by_stays(
     [
         ("esrt_x2", {"fold_scales": 7 * 12 + 2, "shift_tokens": 1, "sink_pixel_shuffle": 2}),
         ("esrt_x4", {"fold_scales": 7 * 12 + 2, "shift_tokens": 1, "sink_pixel_shuffle": 2}),
-        ("esrt_s_x2", {"fold_scales": 7 * 8 + 2, "shift_tokens": 1, "sink_pixel_shuffle": 1}),
+        ("esrt_s_x2", {"fold_scales": 7 * 8 + 2, "shift_tokens": 1, "sink_pixel_shuffle": 2}),
     ],
 )
 def test_number_of_changed_places(
