@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,10 @@ from edgerestore.shipped import shipped_folder
 if TYPE_CHECKING:
     import onnx
     from torch import nn
+
+# A shell that starts us in the background hands an ignored SIGINT down to every child; the
+# processes that tests interrupt must see it as a terminal's would.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRED = "EDGERESTORE_REQUIRED_BACKENDS"
 """Comma-separated backends whose absence fails tests that would else be skipped."""

@@ -92,7 +92,7 @@ def test_values_beyond_white_and_black_are_clipped(tmp_path):
     assert {0, 255} <= set(restored.ravel())
 
 
-@pytest.mark.parametrize("overlap", [-1, 8])
+@pytest.mark.parametrize("overlap", [-1, 16])
 def test_settings_refuse_an_overlap_out_of_range(overlap):
     with pytest.raises(InputError, match=f"--overlap {overlap}"):
         Settings(tile=16, overlap=overlap, scale=2)
