@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgerestore.errors import MissingPartError, UnknownNameError
+from edgerestore.errors import InputError, MissingPartError, UnknownNameError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,6 +22,28 @@ class SizeRule:
 
     minimum: int = 1
     multiple_of: int = 1
+    maximum: int | None = None
+    """None where nothing but memory bounds it."""
+
+    def takes(self, side: int) -> bool:
+        """Whether a side of this many pixels needs no padding."""
+        return side == self.fitting(side)
+
+    def fitting(self, side: int) -> int:
+        """The smallest side of at least this many pixels that the network takes.
+
+        Raises InputError where there is none: such a picture goes tile by tile.
+        """
+        fitting = -(-max(side, self.minimum) // self.multiple_of) * self.multiple_of
+        if self.maximum is not None and fitting > self.maximum:
+            raise InputError(f"a side of {side} pixels; the network takes at most {self.maximum}")
+        return fitting
+
+    def __str__(self) -> str:
+        if self.minimum == self.maximum:
+            return f"{self.minimum}"
+        most = f", at most {self.maximum}" if self.maximum is not None else ""
+        return f"multiples of {self.multiple_of}, at least {self.minimum}{most}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +71,8 @@ class ModelSpec:
     keep_float: tuple[str, ...] = ()
     """Modules that INT8 leaves in float by default: they touch the image itself."""
     source: str = ""
+    tasks: tuple[str, ...] = ()
+    """Of a network that learns several tasks at once: the entries that deploy one each."""
     reference_names: str = ""
     """``module:function`` that maps the authors' tensor names to ours, given ours."""
 

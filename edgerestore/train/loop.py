@@ -21,6 +21,7 @@ from edgerestore.errors import CheckpointError, InputError
 from edgerestore.evaluation import ImagePair
 from edgerestore.files import write_beside
 from edgerestore.models import ModelSpec, build_network
+from edgerestore.models.sizing import run_padded
 from edgerestore.models.weights import save_weights
 from edgerestore.recipe import TrainSettings
 from edgerestore.train.data import SuperResolutionData
@@ -70,7 +71,7 @@ def train(
     while run.step < settings.steps:
         loss = _step(run)
         if validation and (run.step % settings.validate_every == 0 or run.step == settings.steps):
-            run.psnr_y_db = mean_psnr_y_db(average, validation, spec.border)
+            run.psnr_y_db = mean_psnr_y_db(average, validation, spec)
         if run.step % LOG_EVERY == 0 or run.step == settings.steps:
             rate = (run.step - first) / (time.perf_counter() - started)
             progress = Progress(run.step, settings.steps, loss, rate, run.psnr_y_db)
@@ -82,7 +83,7 @@ def train(
             run.checkpoint()
             raise KeyboardInterrupt
     if validation and run.psnr_y_db is None:
-        run.psnr_y_db = mean_psnr_y_db(average, validation, spec.border)
+        run.psnr_y_db = mean_psnr_y_db(average, validation, spec)
     return run.finish([pair.name for pair in validation])
 
 
@@ -97,14 +98,15 @@ def learning_rate_at(settings: TrainSettings, step: int) -> float:
 
 
 @torch.inference_mode()
-def mean_psnr_y_db(network: nn.Module, pairs: list[ImagePair], border: int) -> float:
+def mean_psnr_y_db(network: nn.Module, pairs: list[ImagePair], spec: ModelSpec) -> float:
     """Mean PSNR-Y in dB of whole images in float32, each rounded to 8 bits."""
     network.eval()
     scores = []
     for pair in pairs:
         image = torch.tensor(pair.low).permute(2, 0, 1)[None].float() / 255
-        result = network(image)[0].permute(1, 2, 0).numpy()
-        scores.append(metrics.psnr_y_db(metrics.to_uint8(result), pair.high, border=border))
+        result = run_padded(network, image, spec.size_rule, spec.scale)
+        restored = metrics.to_uint8(result[0].permute(1, 2, 0).numpy())
+        scores.append(metrics.psnr_y_db(restored, pair.high, border=spec.border))
     return float(np.mean(scores))
 
 

@@ -175,5 +175,5 @@ def test_validation_is_psnr_of_rounded_whole_images(pairs) -> None:
     low = pairs[0].low
     exact = ImagePair("same", low, low.repeat(2, 0).repeat(2, 1))
     off = ImagePair("off", low, np.clip(exact.high.astype(int) + 0, 0, 255).astype(np.uint8) ^ 1)
-    assert mean_psnr_y_db(Doubling(), [exact], border=2) > 300
-    assert 40 < mean_psnr_y_db(Doubling(), [off], border=2) < 60
+    assert mean_psnr_y_db(Doubling(), [exact], find_model("esrt_x2")) > 300
+    assert 40 < mean_psnr_y_db(Doubling(), [off], find_model("esrt_x2")) < 60
