@@ -1,0 +1,79 @@
+"""What is known of a model without building it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgerestore.errors import InputError
+
+SHIPPED_WEIGHTS = Path(__file__).parent.parent / "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class SizeRule:
+    """Input heights and widths that a network takes; others are padded and cropped."""
+
+    minimum: int = 1
+    multiple_of: int = 1
+    maximum: int | None = None
+    """None where nothing but memory bounds it."""
+
+    def takes(self, side: int) -> bool:
+        """Whether a side of this many pixels needs no padding."""
+        return side == self.fitting(side)
+
+    def fitting(self, side: int) -> int:
+        """The smallest side of at least this many pixels that the network takes.
+
+        Raises InputError where there is none: such a picture goes tile by tile.
+        """
+        fitting = -(-max(side, self.minimum) // self.multiple_of) * self.multiple_of
+        if self.maximum is not None and fitting > self.maximum:
+            raise InputError(f"a side of {side} pixels; the network takes at most {self.maximum}")
+        return fitting
+
+    def __str__(self) -> str:
+        if self.minimum == self.maximum:
+            return f"{self.minimum}"
+        most = f", at most {self.maximum}" if self.maximum is not None else ""
+        return f"multiples of {self.multiple_of}, at least {self.minimum}{most}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What is known of a model without building it."""
+
+    name: str
+    task: str
+    scale: int
+    """Output size over input size."""
+    factory: str
+    """``module:function`` that builds the reference form from ``config``."""
+    config: Mapping[str, Any]
+    params: int
+    """Learned values that take part in the output."""
+    dead_params: int
+    """Values that the publication's own count holds but its network never uses."""
+    tile: int
+    """Input side that deployment defaults to, in pixels."""
+    macs: int
+    """Multiply-accumulates for one tile, attention products included."""
+    size_rule: SizeRule = field(default_factory=SizeRule)
+    border: int = 0
+    """Pixels that the field's protocol cuts on each side before PSNR."""
+    keep_float: tuple[str, ...] = ()
+    """Modules that INT8 leaves in float by default: they touch the image itself."""
+    source: str = ""
+    tasks: tuple[str, ...] = ()
+    """Of a network that learns several tasks at once: the entries that deploy one each."""
+    reference_names: str = ""
+    """``module:function`` that maps the authors' tensor names to ours, given ours."""
+
+    @property
+    def weights(self) -> Path | None:
+        """The weights file that the package ships, if it ships one."""
+        path = SHIPPED_WEIGHTS / f"{self.name}.safetensors"
+        return path if path.is_file() else None
