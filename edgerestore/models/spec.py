@@ -69,11 +69,17 @@ class ModelSpec:
     source: str = ""
     tasks: tuple[str, ...] = ()
     """Of a network that learns several tasks at once: the entries that deploy one each."""
+    parent: str = ""
+    """Of such an entry: the network that holds its tensors among its own, under equal names."""
     reference_names: str = ""
-    """``module:function`` that maps the authors' tensor names to ours, given ours."""
+    """``module:function`` that maps the authors' tensor names to ours, given ours.
+
+    Names of ours in a tuple are the rows of one table of theirs; None takes no part.
+    """
 
     @property
     def weights(self) -> Path | None:
-        """The weights file that the package ships, if it ships one."""
-        path = SHIPPED_WEIGHTS / f"{self.name}.safetensors"
-        return path if path.is_file() else None
+        """The weights file that the package ships, if it ships one; a parent's will do."""
+        names = (self.name, self.parent) if self.parent else (self.name,)
+        paths = (SHIPPED_WEIGHTS / f"{name}.safetensors" for name in names)
+        return next((path for path in paths if path.is_file()), None)

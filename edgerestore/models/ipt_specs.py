@@ -1,0 +1,102 @@
+"""IPT's entries in the table of models: the network of all tasks, and one for each task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgerestore.models.spec import ModelSpec, SizeRule
+
+TASKS = {"x2": 2, "x3": 3, "x4": 4, "denoise30": 1, "denoise50": 1, "derain": 1}
+"""Scale of every task, in the order in which the published network numbers them."""
+
+KINDS = {
+    "x2": "super-resolution",
+    "x3": "super-resolution",
+    "x4": "super-resolution",
+    "denoise30": "denoising",
+    "denoise50": "denoising",
+    "derain": "deraining",
+}
+
+
+def _family(
+    name: str, config: Mapping[str, Any], costs: Mapping[str, tuple[int, int]], **facts: Any
+) -> tuple[ModelSpec, ...]:
+    """The entry of the network of all tasks, then one entry a task.
+
+    ``costs`` holds parameters and multiply-accumulates by task. Those of "all" are the
+    parameters of all tasks and the work of the first one: one runs at a time.
+    """
+    children = {task: f"{name}_{task}" for task in TASKS}
+    common: dict[str, Any] = {
+        "factory": "edgerestore.models.ipt:build",
+        "tile": 48,
+        "size_rule": SizeRule(minimum=48, multiple_of=48, maximum=48),
+        "keep_float": ("heads.*", "tails.*"),
+        **facts,
+    }
+    params, macs = costs["all"]
+    parent = ModelSpec(
+        name=name,
+        task="several",
+        scale=1,
+        config=config,
+        params=params,
+        macs=macs,
+        tasks=tuple(children.values()),
+        **common,
+    )
+    return (
+        parent,
+        *(
+            ModelSpec(
+                name=child,
+                task=KINDS[task],
+                scale=TASKS[task],
+                config={"task": task, **config},
+                params=costs[task][0],
+                macs=costs[task][1],
+                border=TASKS[task] if TASKS[task] > 1 else 0,
+                parent=name,
+                **common,
+            )
+            for task, child in children.items()
+        ),
+    )
+
+
+IPT_SPECS = (
+    *_family(
+        "ipt",
+        {"features": 64},
+        {
+            "all": (118_892_370, 33_323_728_896),
+            "x2": (115_460_419, 33_323_728_896),
+            "x3": (115_645_059, 33_768_308_736),
+            "x4": (115_608_131, 34_730_459_136),
+            "denoise30": (115_312_707, 32_972_046_336),
+            "denoise50": (115_312_707, 32_972_046_336),
+            "derain": (115_312_707, 32_972_046_336),
+        },
+        # Two 1x1 convolutions that shift the image by its mean colour and never learn.
+        dead_params=24,
+        source="Chen et al., Pre-Trained Image Processing Transformer, arXiv 2012.00364",
+        reference_names="edgerestore.models.ipt_names:from_reference_names",
+    ),
+    *_family(
+        "ipt_s",
+        {"features": 16, "layers": 3, "heads": 4, "ffn_ratio": 2, "value_range": 1.0},
+        {
+            "all": (1_821_378, 600_109_056),
+            "x2": (1_464_883, 600_109_056),
+            "x3": (1_476_483, 631_627_776),
+            "x4": (1_474_163, 696_987_648),
+            "denoise30": (1_455_603, 575_889_408),
+            "denoise50": (1_455_603, 575_889_408),
+            "derain": (1_455_603, 575_889_408),
+        },
+        dead_params=0,
+        source="compact variant of IPT: all six tasks, at under 1/30 of its work",
+    ),
+)
