@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pickle
 import re
 import warnings
@@ -15,12 +16,13 @@ from torch import Tensor
 
 from edgerestore.errors import CheckpointError, InputError
 from edgerestore.files import sha256_of
-from edgerestore.models import MODELS, ModelSpec
+from edgerestore.models import MODELS, ModelSpec, find_model
 from edgerestore.models.weights import (
     MAX_FILE_BYTES,
     Shape,
     Weights,
     check_tensors,
+    part_of,
     read_safetensors,
     require_plain_file,
     state_shapes,
@@ -32,7 +34,10 @@ NESTED_KEYS = ("state_dict", "params_ema", "params", "model")
 _PREFIX = re.compile(r"^(module\.)+")
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
-NamesOf = Callable[[Iterable[str]], dict[str, str | None]]
+OurNames = str | tuple[str, ...] | None
+"""One tensor of ours; those that are the rows of one table of theirs; or none."""
+
+NamesOf = Callable[[Iterable[str]], Mapping[str, OurNames]]
 
 
 def import_checkpoint(path: Path, spec: ModelSpec) -> Weights:
@@ -44,16 +49,19 @@ def import_checkpoint(path: Path, spec: ModelSpec) -> Weights:
     shape or not finite, and says which other model the file fits.
     """
     foreign = _read_tensors(path)
-    names = reference_names(spec)
+    form = _form(foreign, spec)
+    names = reference_names(form)
     dropped = sorted(name for name in foreign if name in names and names[name] is None)
     used = {name: tensor for name, tensor in foreign.items() if name not in dropped}
-    check_tensors(path, spec.name, used, _wanted(spec), hint=lambda: _fitting(foreign, spec))
-    tensors = {ours: used[name].to(torch.float32) for name, ours in names.items() if ours}
+    check_tensors(path, form.name, used, _wanted(form), hint=lambda: _fitting(foreign, spec))
+    tensors = _renamed(used, form)
+    if form is not spec:
+        tensors = part_of(tensors, spec)
     source = {"file": path.name, "sha256": sha256_of(path), "dropped": dropped}
     return Weights(tensors, {"imported_from": source})
 
 
-def reference_names(spec: ModelSpec) -> dict[str, str | None]:
+def reference_names(spec: ModelSpec) -> dict[str, OurNames]:
     """Maps the authors' tensor names to ours; tensors that take no part map to None.
 
     Raises InputError where no form of the authors' checkpoints is known for the model.
@@ -62,13 +70,40 @@ def reference_names(spec: ModelSpec) -> dict[str, str | None]:
         raise InputError(f"'{spec.name}' has no authors' checkpoints to import")
     module, function = spec.reference_names.split(":")
     names_of: NamesOf = getattr(importlib.import_module(module), function)
-    return names_of(state_shapes(spec))
+    return dict(names_of(state_shapes(spec)))
+
+
+def _form(foreign: Mapping[str, Tensor], spec: ModelSpec) -> ModelSpec:
+    """Whose names the tensors bear: the model's own, or those that only its parent has."""
+    own = reference_names(spec)
+    if spec.parent:
+        parent = find_model(spec.parent)
+        if any(name in foreign for name in reference_names(parent) if name not in own):
+            return parent
+    return spec
 
 
 def _wanted(spec: ModelSpec) -> dict[str, Shape]:
     """Shapes of a model's tensors under the authors' names."""
     shapes = state_shapes(spec)
-    return {name: shapes[ours] for name, ours in reference_names(spec).items() if ours}
+    return {
+        name: (len(ours), math.prod(shapes[ours[0]])) if isinstance(ours, tuple) else shapes[ours]
+        for name, ours in reference_names(spec).items()
+        if ours
+    }
+
+
+def _renamed(foreign: Mapping[str, Tensor], spec: ModelSpec) -> dict[str, Tensor]:
+    """The authors' tensors under our names, tables cut into their rows, in float32."""
+    shapes = state_shapes(spec)
+    tensors: dict[str, Tensor] = {}
+    for name, ours in reference_names(spec).items():
+        if isinstance(ours, tuple):
+            for row, part in zip(foreign[name].to(torch.float32), ours, strict=True):
+                tensors[part] = row.reshape(shapes[part])
+        elif ours:
+            tensors[ours] = foreign[name].to(torch.float32)
+    return tensors
 
 
 def _fitting(foreign: Mapping[str, Tensor], spec: ModelSpec) -> str:

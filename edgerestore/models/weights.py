@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from edgerestore.errors import CheckpointError, InputError
 from edgerestore.files import write_beside
-from edgerestore.models import ModelSpec, build_network
+from edgerestore.models import ModelSpec, build_network, find_model
 
 FORMAT = "edgerestore-weights-1"
 MAX_FILE_BYTES = 2 << 30
@@ -46,7 +46,10 @@ def save_weights(
 
 
 def load_weights(path: Path, spec: ModelSpec) -> Weights:
-    """Reads our safetensors. Raises CheckpointError for damage, NaN or another model."""
+    """Reads our safetensors. Raises CheckpointError for damage, NaN or another model.
+
+    Of a file that holds the model's parent, only the model's own tensors are returned.
+    """
     tensors, header = read_safetensors(path)
     try:
         metadata = json.loads(header.get("edgerestore", "null"))
@@ -56,11 +59,10 @@ def load_weights(path: Path, spec: ModelSpec) -> Weights:
         raise CheckpointError(
             f"{path}: not written by edgerestore; 'edgerestore import-weights' converts it"
         )
-    if metadata.get("config") != dict(spec.config):
-        raise CheckpointError(
-            f"{path}: holds weights of '{metadata.get('model')}', not of '{spec.name}'"
-        )
-    check_tensors(path, spec.name, tensors, state_shapes(spec))
+    held = _held(path, spec, metadata)
+    check_tensors(path, held.name, tensors, state_shapes(held))
+    if held is not spec:
+        tensors = part_of(tensors, spec)
     return Weights(tensors, metadata)
 
 
@@ -111,6 +113,11 @@ def state_shapes(spec: ModelSpec) -> dict[str, Shape]:
         }
 
 
+def part_of(tensors: Mapping[str, Tensor], spec: ModelSpec) -> dict[str, Tensor]:
+    """Picks a model's tensors out of its parent's."""
+    return {name: tensors[name] for name in state_shapes(spec)}
+
+
 def check_tensors(
     path: Path,
     model: str,
@@ -140,6 +147,16 @@ def check_tensors(
             raise CheckpointError(f"{path}: '{name}' is no plain tensor of floating-point numbers")
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path}: '{name}' holds NaN or infinity")
+
+
+def _held(path: Path, spec: ModelSpec, metadata: Mapping[str, Any]) -> ModelSpec:
+    """Which model a file's header names: ``spec`` itself or its parent."""
+    for held in (spec, find_model(spec.parent)) if spec.parent else (spec,):
+        if metadata.get("model") == held.name and metadata.get("config") == dict(held.config):
+            return held
+    raise CheckpointError(
+        f"{path}: holds weights of '{metadata.get('model')}', not of '{spec.name}'"
+    )
 
 
 def _canonical(data: bytes) -> bytes:
