@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgerestore.compress.rewrites.products import Product
 from edgerestore.models.esrt import EfficientTransformer
 
 
@@ -47,13 +48,13 @@ class ShiftedTransformer(nn.Module):
         gain2, offset2 = source.norm2.weight[order], source.norm2.bias[order]
 
         reduce = attention.reduce.weight[:, order]
-        self.reduce = _Product(reduce * gain1, reduce @ offset1)
+        self.reduce = Product(reduce * gain1, reduce @ offset1)
         q, k, v = attention.qkv.weight.chunk(3)
-        self.q = _Product(q * attention.score_scale)
-        self.k, self.v = _Product(k), _Product(v)
-        self.proj = _Product(attention.proj.weight[order], attention.proj.bias[order])
+        self.q = Product(q * attention.score_scale)
+        self.k, self.v = Product(k), Product(v)
+        self.proj = Product(attention.proj.weight[order], attention.proj.bias[order])
         fc1 = source.fc1.weight[:, order]
-        self.fc1 = _Product(fc1 * gain2, source.fc1.bias + fc1 @ offset2)
+        self.fc1 = Product(fc1 * gain2, source.fc1.bias + fc1 @ offset2)
 
         hidden = source.fc1.out_features
         self.fold = nn.Conv2d(inner + hidden, self.channels, 3, padding=1, bias=False)
@@ -96,21 +97,6 @@ class ShiftedTransformer(nn.Module):
         out = torch.softmax(q @ k.transpose(2, 3), dim=-1) @ v
         joined: Tensor = out.transpose(1, 2).reshape(n, length, width)
         return joined
-
-
-class _Product(nn.Module):
-    """``x @ weight + bias``, the weight stored as the graph's MatMul wants it."""
-
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(weight.detach().t().contiguous())
-        self.bias = None if bias is None else nn.Parameter(bias.detach().clone())
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x @ self.weight
-        if self.bias is not None:
-            out = out + self.bias
-        return out
 
 
 def _folding(weight: Tensor) -> Tensor:

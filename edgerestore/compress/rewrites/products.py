@@ -1,0 +1,23 @@
+"""Matrix products as the deployable forms compute them."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class Product(nn.Module):
+    """``x @ weight + bias``, the weight stored as the graph's MatMul wants it.
+
+    Takes the weight as torch's Linear stores it; ``bias`` may differ by token.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.detach().t().contiguous())
+        self.bias = None if bias is None else nn.Parameter(bias.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x @ self.weight
+        if self.bias is not None:
+            out = out + self.bias
+        return out
