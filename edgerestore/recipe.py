@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -47,8 +48,9 @@ class BuildSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     targets: tuple[str, ...]
     precisions: tuple[PrecisionName, ...]
-    tile: Positive | None = None
-    """Input pixels on a side; the model's default tile where absent."""
+    tile: Positive | Literal["auto"] | None = None
+    """Input pixels on a side; the model's default tile where absent. With ``auto`` the
+    targets' rates and budgets choose."""
     calibration: str = "photos"
     keep_float: tuple[str, ...] = ()
     """Further modules kept out of INT8, as patterns such as ``blocks.0.low.*``."""
@@ -61,6 +63,22 @@ class Int8Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """All zero points 0, as TensorRT demands."""
     rest: Literal["fp32", "fp16"] = "fp32"
     """Type of what is not quantized."""
+
+
+class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one tile may cost where ``--tile auto`` chooses."""
+
+    latency_ms: Rate | None = None
+    memory_mib: Rate | None = None
+
+
+class Rates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a device sustains, roughly: a few tens of per cent off is near enough to rank tiles."""
+
+    gmacs_per_s: dict[PrecisionName, Rate]
+    """Billions of multiply-accumulates in a second, for each precision."""
+    gbytes_per_s: Rate
+    """Memory read and written in a second, in units of 10^9 bytes."""
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -79,14 +97,47 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     compute_capabilities: tuple[str, ...] = ()
     """GPU generations that an engine is built for ahead of time."""
     int8: Int8Rules = Int8Rules()
+    rates: Rates | None = None
+    budget: Budget = Budget()
+
+
+class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A network of the user's own; what is left out is found by trying."""
+
+    factory: str
+    """``file.py:function``, relative to the recipe. The file is executed."""
+    scale: Positive | None = None
+    """Output size over input size."""
+    channels: Positive | None = None
+    minimum: Positive | None = None
+    """The smallest side that the network takes, in pixels."""
+    multiple_of: Positive | None = None
+    """What every side must be a multiple of, in pixels."""
+    value_range: tuple[float, float] | None = None
+    """What the network takes black and white as, such as 0 and 255."""
+    task: str | None = None
+    border: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """Pixels cut on each side before PSNR; the scale where absent, and 0 at scale 1."""
+    keep_float: tuple[str, ...] | None = None
+    """Modules that INT8 leaves in float; the first and last convolution where absent."""
+    tile: Positive | None = None
+    """Input side that deployment defaults to, in pixels."""
+
+    def __post_init__(self) -> None:
+        if self.value_range:
+            low, high = self.value_range
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError(f"value range {low:g} to {high:g}: must be finite and grow")
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One model, how it is trained and what is built from it."""
 
     model: str
+    """A name of ours; with ``[network]``, the name that bundles of the user's own get."""
     weights: str | None = None
     """A safetensors file, relative to the recipe; the shipped weights where absent."""
+    network: NetworkSettings | None = None
     train: TrainSettings | None = None
     build: BuildSettings | None = None
 

@@ -13,7 +13,9 @@ from edgerestore import bundle as bundles
 from edgerestore.backends import find_backend
 from edgerestore.build import gate
 from edgerestore.build.emit import Emitter
+from edgerestore.build.origin import Origin
 from edgerestore.build.source import Source, Tiles, onnx_run, prepare
+from edgerestore.build.tiles import Choice, check_tile
 from edgerestore.bundle import Bundle, Manifest, Parity
 from edgerestore.calibration import CalibrationImages, crops
 from edgerestore.compress.int8 import Int8, check_patterns
@@ -23,7 +25,6 @@ from edgerestore.evaluation import ImagePair, Score, evaluate, protocol
 from edgerestore.export.onnx import INPUT, OUTPUT
 from edgerestore.files import require_writable, sha256_of
 from edgerestore.models import ModelSpec
-from edgerestore.models.weights import load_network
 from edgerestore.recipe import PrecisionName, Target
 from edgerestore.tiling import check_overlap
 
@@ -40,17 +41,26 @@ Report = Callable[[str], None]
 class Job:
     """What to build, from what, and what to hold it against."""
 
-    spec: ModelSpec
-    weights: Path
+    origin: Origin
     cases: tuple[tuple[Target, PrecisionName], ...]
     """One bundle each."""
     tile: int
     overlap: int
     calibration: CalibrationImages
     evaluation: list[ImagePair]
+    """Empty where there are no pairs for the network's task: accuracy is then not gated."""
     evaluation_name: str
     out: Path
     keep_float: tuple[str, ...] = ()
+    choice: Choice | None = None
+    """How the tile was chosen, where nobody gave it."""
+    notes: tuple[str, ...] = ()
+    """What was found or assumed and nobody declared, for people."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What is known of the network."""
+        return self.origin.spec
 
     def __post_init__(self) -> None:
         for target, precision in self.cases:
@@ -59,6 +69,7 @@ class Job:
                     f"target '{target.name}' has no {precision}; it has "
                     f"{', '.join(target.precisions)}"
                 )
+        check_tile(self.spec.name, self.spec.size_rule, self.tile)
         check_overlap(self.tile, self.overlap)
         require_writable(self.out)
 
@@ -69,7 +80,7 @@ def build_bundles(job: Job, report: Report = lambda stage: None) -> list[Bundle]
     Bundles that hold are written although others fail. Raises AccuracyError, after all have
     been tried, for those that miss their gate: nothing of them is written.
     """
-    network = load_network(job.spec, job.weights)
+    network = job.origin.load()
     calibration = crops(job.calibration.images, job.tile)
     source = prepare(
         job.spec,
@@ -199,7 +210,7 @@ class _Builder:
                 border=spec.border,
                 config=dict(spec.config),
                 params=spec.params,
-                weights_sha256=sha256_of(job.weights),
+                weights_sha256=sha256_of(job.origin.weights),
             ),
             precision=precision,
             target=bundles.TargetFacts(

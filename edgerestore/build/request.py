@@ -2,64 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, Literal, cast, get_args
+
+import msgspec
 
 from edgerestore.build.job import Job
+from edgerestore.build.origin import Origin, origin_of_file, origin_of_model
+from edgerestore.build.tiles import choose_tile
 from edgerestore.calibration import read_set
 from edgerestore.errors import InputError, RecipeError, UnknownNameError
-from edgerestore.evaluation import data_label, read_pairs
+from edgerestore.evaluation import ImagePair, data_label, read_pairs
 from edgerestore.models import find_model
-from edgerestore.recipe import BuildSettings, PrecisionName, Recipe, Target, read_toml
+from edgerestore.recipe import (
+    Budget,
+    BuildSettings,
+    NetworkSettings,
+    PrecisionName,
+    Recipe,
+    Target,
+    read_toml,
+)
 from edgerestore.shipped import shipped_folder, shipped_toml
 from edgerestore.tiling import DEFAULT_OVERLAP
 
 DEFAULTS = BuildSettings(targets=("x86-openvino",), precisions=("fp32", "fp16", "int8"))
 
+NOT_GATED = (
+    "no pairs given: accuracy was not gated, only parity with the FP32 network is verified; "
+    "--data DIR gates it"
+)
+
 
 def job_from(
-    model: str,
+    model: str | None,
     *,
     targets: Sequence[str] | None,
     precisions: Sequence[str] | None,
     weights: Path | None,
-    tile: int | None,
+    tile: int | Literal["auto"] | None,
     overlap: int | None,
     calibration: str | None,
     data: Path | None,
     keep_float: Sequence[str],
     out: Path,
+    name: str | None = None,
+    network: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
 ) -> Job:
     """Reads a recipe if ``model`` is one; what is given beside it has precedence.
 
-    Raises UnknownNameError, RecipeError or InputError before any work begins.
+    ``network`` holds fields of :class:`NetworkSettings` for a network of the user's own, and
+    ``name`` its name. Raises UnknownNameError, RecipeError or InputError before any work
+    begins.
     """
-    recipe, folder = _recipe(model)
-    spec = find_model(recipe.model)
+    recipe, folder = _recipe(model, name, network or {})
     settings = recipe.build or DEFAULTS
-    source = weights or (folder / recipe.weights if recipe.weights else spec.weights)
-    if source is None:
-        raise InputError(
-            f"no weights are shipped for '{spec.name}'; give --weights FILE.safetensors"
+    chosen = [find_target(target) for target in targets or settings.targets]
+    wanted = [_precision(precision) for precision in precisions or settings.precisions]
+    cases = tuple((t, p) for t in chosen for p in wanted)
+    source = weights or (folder / recipe.weights if recipe.weights else None)
+    if recipe.network:
+        origin = origin_of_file(recipe.model, recipe.network, source, folder)
+    else:
+        origin = origin_of_model(find_model(recipe.model), source)
+    spec = origin.spec
+    root, pairs = _pairs(origin, data)
+    pictures = read_set(calibration or settings.calibration)
+    shared = DEFAULT_OVERLAP if overlap is None else overlap
+    side = tile or settings.tile or spec.tile
+    choice = None
+    if side == "auto":
+        largest = min(min(image.shape[:2]) for image in pictures.images)
+        choice = choose_tile(
+            spec, origin.load, cases, overlap=shared, largest=largest, budget=budget or Budget()
         )
-    if not source.is_file():
-        raise InputError(f"{source}: no such weights file")
-    root = data or shipped_folder("calibration") / "evaluation"
-    pairs = read_pairs(root, spec.scale)
-    chosen = [find_target(name) for name in targets or settings.targets]
-    wanted = [_precision(name) for name in precisions or settings.precisions]
+        side = choice.chosen.tile
+    elif budget and budget != Budget():
+        raise InputError("--budget-ms and --budget-mib choose a tile: give --tile auto")
     return Job(
-        spec=spec,
-        weights=source,
-        cases=tuple((t, p) for t in chosen for p in wanted),
-        tile=tile or settings.tile or spec.tile,
-        overlap=DEFAULT_OVERLAP if overlap is None else overlap,
-        calibration=read_set(calibration or settings.calibration),
+        origin=origin,
+        cases=cases,
+        tile=side,
+        overlap=shared,
+        calibration=pictures,
         evaluation=pairs,
-        evaluation_name=data_label(root, pairs),
+        evaluation_name=data_label(root, pairs) if pairs else "",
         out=out,
         keep_float=(*settings.keep_float, *keep_float),
+        choice=choice,
+        notes=(*origin.notes, *([] if pairs else [NOT_GATED])),
     )
 
 
@@ -72,16 +105,48 @@ def find_target(name: str) -> Target:
     return target
 
 
-def _recipe(model: str) -> tuple[Recipe, Path]:
-    """A recipe file as given, the shipped recipe of a model, or a model alone."""
+def _recipe(model: str | None, name: str | None, network: Mapping[str, Any]) -> tuple[Recipe, Path]:
+    """A recipe file as given, the shipped recipe of a model, a model alone, or a network."""
+    if model is None:
+        if "factory" not in network:
+            raise InputError("nothing to build: give a model's name, a recipe file or --network")
+        own = name or Path(network["factory"].rpartition(":")[0]).stem
+        return Recipe(model=own, network=_settings({}, network)), Path()
     if model.endswith(".toml"):
         path = Path(model)
-        return read_toml(path, Recipe), path.parent
-    find_model(model)
-    shipped = shipped_folder("recipes") / f"{model}.toml"
-    if shipped.is_file():
-        return read_toml(shipped, Recipe), shipped.parent
-    return Recipe(model=model), Path()
+        recipe, folder = read_toml(path, Recipe), path.parent
+        if recipe.network and "factory" not in network:
+            given = msgspec.structs.asdict(recipe.network)
+            merged = _settings(given, network)
+            recipe = msgspec.structs.replace(recipe, model=name or recipe.model, network=merged)
+            return recipe, folder
+    else:
+        find_model(model)
+        shipped = shipped_folder("recipes") / f"{model}.toml"
+        recipe, folder = Recipe(model=model), Path()
+        if shipped.is_file():
+            recipe, folder = read_toml(shipped, Recipe), shipped.parent
+    if name or network:
+        raise InputError(
+            f"'{model}' is given: --network, --name and a network's facts belong to a network of "
+            "your own, without a model"
+        )
+    return recipe, folder
+
+
+def _settings(declared: Mapping[str, Any], given: Mapping[str, Any]) -> NetworkSettings:
+    try:
+        return msgspec.convert({**declared, **given}, NetworkSettings)
+    except msgspec.ValidationError as error:
+        raise InputError(f"a fact of the network: {error}".replace("`$.", "`")) from error
+
+
+def _pairs(origin: Origin, data: Path | None) -> tuple[Path, list[ImagePair]]:
+    """Pairs to judge accuracy on: those given, or the shipped ones if they fit the task."""
+    root = data or shipped_folder("calibration") / "evaluation"
+    if data is None and not origin.has_shipped_pairs:
+        return root, []
+    return root, read_pairs(root, origin.spec.scale)
 
 
 def _precision(name: str) -> PrecisionName:

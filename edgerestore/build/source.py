@@ -61,12 +61,12 @@ def prepare(
 ) -> Source:
     """Rewrites and exports ``network`` and measures it; ``probe`` is 1 x 3 x tile x tile.
 
-    Raises EdgeRestoreError where the exported graph does not compute what the reference
-    network computes.
+    Raises EdgeRestoreError where the network cannot be exported, or where the exported graph
+    does not compute what the reference network computes.
     """
     report("rewriting and exporting")
     rewritten, changed = deployable(network)
-    graph = onnx_from_module(rewritten, tile)
+    graph = _exported(rewritten, tile)
     run = reference_run(network)
     expected = run(probe)
     _check_export(graph, probe, expected)
@@ -119,6 +119,26 @@ def onnx_run(model: onnx.ModelProto) -> Callable[[Tiles], Tiles]:
         return result
 
     return run
+
+
+def _exported(network: nn.Module, tile: int) -> onnx.ModelProto:
+    try:
+        return onnx_from_module(network, tile)
+    except EdgeRestoreError:
+        raise
+    except Exception as error:
+        # What torch and onnxscript raise for code that they cannot follow has no common base.
+        raise EdgeRestoreError(
+            f"the network cannot be exported: {_innermost(error)}; --debug shows where"
+        ) from error
+
+
+def _innermost(error: BaseException) -> str:
+    """The cause that the exporter's own messages, pages long, are wrapped around."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:160]}"
 
 
 def _check_export(graph: onnx.ModelProto, probe: Tiles, expected: Tiles) -> None:

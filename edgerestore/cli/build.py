@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -13,15 +17,50 @@ if TYPE_CHECKING:
     from edgerestore.build import Job
     from edgerestore.bundle import Bundle
 
+    BuildBundles = Callable[[Job, Callable[[str], None]], list[Bundle]]
+
+SMALLEST_TILE = 8
+OWN = "A network of your own"
+"""Heading of its options in the help."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the verbs of this file to the command line."""
     app.command("build")(build)
 
 
+def _tile(text: str) -> int | str:
+    """A side in pixels, or ``auto``."""
+    if text == "auto":
+        return text
+    try:
+        side = int(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is neither a number of pixels nor 'auto'.") from None
+    if side < SMALLEST_TILE:
+        raise typer.BadParameter(f"{side} is not in the range x>={SMALLEST_TILE}.")
+    return side
+
+
+def _range(text: str) -> str:
+    """Two numbers with a comma between them, kept as text."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is not two numbers such as 0,255.") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise typer.BadParameter(f"{text}: must be finite and grow.")
+    return text
+
+
 def build(
-    model: Annotated[str, typer.Argument(help="A model's name, or a recipe file.")],
     out: Annotated[Path, typer.Option(help="Folder that the bundles go into.")],
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="A model's name, or a recipe file; none with --network.", show_default=False
+        ),
+    ] = None,
     target: Annotated[
         list[str] | None, typer.Option(help="A target's name or file; may be repeated.")
     ] = None,
@@ -31,7 +70,14 @@ def build(
     weights: Annotated[
         Path | None, typer.Option(help="safetensors; the shipped weights if left out.")
     ] = None,
-    tile: Annotated[int | None, typer.Option(min=8, help="Input side in pixels.")] = None,
+    tile: Annotated[
+        str | None,
+        typer.Option(
+            parser=_tile,
+            metavar="PIXELS|auto",
+            help="Input side; 'auto' predicts which costs least on the targets.",
+        ),
+    ] = None,
     overlap: Annotated[
         int | None, typer.Option(min=0, help="Input pixels that neighbouring tiles share; 8.")
     ] = None,
@@ -45,35 +91,99 @@ def build(
         list[str] | None,
         typer.Option(help="Modules to keep out of INT8, such as 'blocks.0.low.*'."),
     ] = None,
+    budget_ms: Annotated[
+        float | None, typer.Option(min=0.001, help="Of one tile, for --tile auto.")
+    ] = None,
+    budget_mib: Annotated[
+        float | None, typer.Option(min=0.001, help="Of one tile, for --tile auto.")
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:FUNCTION",
+            help="Builds a torch.nn.Module without arguments. The file is your own code and is "
+            "executed; --weights is not, and takes .pth, .pt or .safetensors.",
+            rich_help_panel=OWN,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the bundles; the file's.", rich_help_panel=OWN)
+    ] = None,
+    scale: Annotated[
+        int | None,
+        typer.Option(min=1, help="Output over input size; else tried.", rich_help_panel=OWN),
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(min=1, help="Only 3 can be built.", rich_help_panel=OWN)
+    ] = None,
+    size_multiple: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of every side, in pixels; else tried.", rich_help_panel=OWN),
+    ] = None,
+    size_minimum: Annotated[
+        int | None,
+        typer.Option(min=1, help="Smallest side in pixels; else tried.", rich_help_panel=OWN),
+    ] = None,
+    value_range: Annotated[
+        str | None,
+        typer.Option(
+            parser=_range,
+            metavar="LOW,HIGH",
+            help="Black and white, such as 0,255; else tried.",
+            rich_help_panel=OWN,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Builds, verifies and seals one bundle for each target and precision."""
     from edgerestore.build import build_bundles
     from edgerestore.build.request import job_from
+    from edgerestore.recipe import Budget
 
-    job = job_from(
-        model,
-        targets=target,
-        precisions=precision.split(",") if precision else None,
-        weights=weights,
-        tile=tile,
-        overlap=overlap,
-        calibration=calibration,
-        data=data,
-        keep_float=keep_float or [],
-        out=out,
-    )
+    facts = {
+        "factory": network,
+        "scale": scale,
+        "channels": channels,
+        "multiple_of": size_multiple,
+        "minimum": size_minimum,
+        "value_range": value_range and tuple(map(float, value_range.split(","))),
+    }
+    # A user's own network may print; standard output is for our answer.
+    with redirect_stdout(sys.stderr):
+        job = job_from(
+            model,
+            targets=target,
+            precisions=precision.split(",") if precision else None,
+            weights=weights,
+            tile=cast("int | Literal['auto'] | None", tile),
+            overlap=overlap,
+            calibration=calibration,
+            data=data,
+            keep_float=keep_float or [],
+            out=out,
+            name=name,
+            network={key: value for key, value in facts.items() if value is not None},
+            budget=Budget(latency_ms=budget_ms, memory_mib=budget_mib),
+        )
+        for note in job.notes:
+            print(f"note: {note}", file=sys.stderr)
+        made = _built(job, build_bundles)
+    if json:
+        choice = {"tile_choice": job.choice} if job.choice else {}
+        print_json({"bundles": [_facts(bundle) for bundle in made], "notes": job.notes, **choice})
+    else:
+        _show_choice(job)
+        _show(job, made)
+
+
+def _built(job: Job, build_bundles: BuildBundles) -> list[Bundle]:
     with progress() as bar:
         task = bar.add_task("reading weights", total=len(job.cases) + 2)
 
         def report(stage: str) -> None:
             bar.update(task, description=stage, advance=1)
 
-        made = build_bundles(job, report)
-    if json:
-        print_json({"bundles": [_facts(bundle) for bundle in made]})
-    else:
-        _show(job, made)
+        return build_bundles(job, report)
 
 
 def _facts(bundle: Bundle) -> dict[str, object]:
@@ -91,10 +201,33 @@ def _manifest_facts(bundle: Bundle) -> dict[str, object]:
     }
 
 
-def _show(job: Job, made: list[Bundle]) -> None:
+def _show_choice(job: Job) -> None:
+    if job.choice is None:
+        return
     shown = table(
-        f"{job.spec.name}, tile {job.tile}, overlap {job.overlap}; "
-        f"PSNR-Y against FP32 on {job.evaluation_name}",
+        "tiles, predicted from the targets' rates for the most demanding precision",
+        "tile", "GMACs", "activations MiB", "scores MiB", "peak MiB", "ms", "ns/pixel", "",
+    )  # fmt: skip
+    for candidate in job.choice.candidates:
+        chosen = "chosen" if candidate == job.choice.chosen else ""
+        shown.add_row(
+            f"{candidate.tile}",
+            f"{candidate.macs / 1e9:.2f}",
+            f"{candidate.activation_mib:.1f}",
+            f"{candidate.score_mib:.1f}",
+            f"{candidate.peak_mib:.1f}",
+            f"{candidate.latency_ms:.1f}",
+            f"{candidate.ns_per_pixel:.1f}",
+            chosen if candidate.fits else "over budget",
+        )
+    console().print(shown)
+    console().print(job.choice.reason)
+
+
+def _show(job: Job, made: list[Bundle]) -> None:
+    judged = f"PSNR-Y against FP32 on {job.evaluation_name}" if job.evaluation else "not gated"
+    shown = table(
+        f"{job.spec.name}, tile {job.tile}, overlap {job.overlap}; {judged}",
         "bundle", "mean drop dB", "worst dB", "KiB", "status",
     )  # fmt: skip
     for bundle in made:

@@ -23,6 +23,7 @@ HOST_RING = (
     "edgerestore.models.checkpoints",
     "edgerestore.models.esrt",
     "edgerestore.models.layers",
+    "edgerestore.models.user",
     "edgerestore.models.weights",
     "edgerestore.train",
 )
