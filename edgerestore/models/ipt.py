@@ -6,8 +6,9 @@ after :mod:`edgerestore.compress.rewrites` has put it into its deployable form.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from edgerestore.models.ipt_specs import TASKS
 from edgerestore.models.layers import Upsampler
+
+Module = TypeVar("Module", bound=nn.Module)
 
 MEAN = (0.4488, 0.4371, 0.4040)
 """Mean colour of DIV2K, in [0, 1]."""
@@ -111,7 +114,7 @@ class Tail(nn.Module):
     def __init__(self, channels: int, scale: int) -> None:
         super().__init__()
         self.up: nn.Module = nn.Identity() if scale == 1 else Upsampler(channels, scale)
-        self.conv: nn.Module = nn.Conv2d(channels, 3, 3, padding=1)
+        self.conv = nn.Conv2d(channels, 3, 3, padding=1)
         # The deployable form convolves at low resolution, before the last pixel shuffle.
         self.shuffle: nn.Module = nn.Identity()
 
@@ -250,6 +253,13 @@ class IPT(nn.Module):
         deep = F.pixel_shuffle(maps, self.config.patch)
         out: Tensor = self.leave(self.tails[name](features + deep))
         return out
+
+
+def each(kind: type[Module], modules: Iterable[nn.Module]) -> Iterator[Module]:
+    """The modules of a list or a dict, known to be of one kind."""
+    for module in modules:
+        assert isinstance(module, kind)
+        yield module
 
 
 def build(task: str = "", **shape: Any) -> IPT:

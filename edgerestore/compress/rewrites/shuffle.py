@@ -7,16 +7,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgerestore.models.esrt import ESRT
+from edgerestore.models.ipt import IPT, Tail, each
 from edgerestore.models.layers import Upsampler
 
 
 def sink_pixel_shuffle(network: nn.Module) -> int:
-    """Computes the tail and skip convolutions at low resolution and shuffles their sum.
+    """Computes the last convolutions at low resolution and shuffles their sum.
 
     A 3x3 convolution to 3 channels after a pixel shuffle becomes one to ``3 * s * s`` before
     it. The shuffle then moves 3 channels and not the features, and no convolution with three
     output channels, a shape that no vector unit fills, runs at full resolution.
     """
+    if isinstance(network, IPT):
+        return _sink_tails(network)
     if not isinstance(network, ESRT):
         return 0
     network.shuffle, network.tail = _sink(network.tail_up, network.tail)
@@ -50,6 +53,16 @@ class ResizePhases(nn.Module):
         rows = [_between(padded, offset, 2, height) for offset in self.offsets]
         phases = [_between(row, offset, 3, width) for row in rows for offset in self.offsets]
         return torch.stack(phases, dim=2).reshape(n, channels * len(phases), height, width)
+
+
+def _sink_tails(network: IPT) -> int:
+    """Sinks the shuffle of every task that enlarges."""
+    changed = 0
+    for tail in each(Tail, network.tails.values()):
+        if isinstance(tail.up, Upsampler):
+            tail.shuffle, tail.conv = _sink(tail.up, tail.conv)
+            changed += 1
+    return changed
 
 
 def _sink(up: Upsampler, conv: nn.Conv2d) -> tuple[nn.PixelShuffle, nn.Conv2d]:
