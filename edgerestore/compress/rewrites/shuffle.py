@@ -77,6 +77,7 @@ def _sink(up: Upsampler, conv: nn.Conv2d) -> tuple[nn.PixelShuffle, nn.Conv2d]:
         3,
         padding=1,
         bias=conv.bias is not None,
+        dtype=conv.weight.dtype,
     ).requires_grad_(False)
     wide.weight.copy_(_before_shuffle(conv.weight, s))
     if conv.bias is not None and wide.bias is not None:
