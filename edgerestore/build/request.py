@@ -110,7 +110,8 @@ def _recipe(model: str | None, name: str | None, network: Mapping[str, Any]) -> 
     if model is None:
         if "factory" not in network:
             raise InputError("nothing to build: give a model's name, a recipe file or --network")
-        own = name or Path(network["factory"].rpartition(":")[0]).stem
+        file = network["factory"].rpartition(":")[0] or network["factory"]
+        own = name or Path(file).stem
         return Recipe(model=own, network=_settings({}, network)), Path()
     if model.endswith(".toml"):
         path = Path(model)

@@ -132,6 +132,7 @@ class _Trials:
     """Of the first side that was taken."""
     _taken: dict[int, bool] = field(default_factory=dict)
     _said: dict[int, str] = field(default_factory=dict)
+    _raised: set[int] = field(default_factory=set)
 
     def takes(self, side: int) -> bool:
         if side not in self._taken:
@@ -154,7 +155,9 @@ class _Trials:
             raise InputError(f"{self.name}: two tiles at once came out as {shape}")
 
     def channels_taken(self, side: int) -> int | None:
-        """Another number of channels than 3 that the network runs with."""
+        """Another number of channels that the network runs with, where it fails with 3."""
+        if side not in self._raised:
+            return None
         for channels in (1, 4):
             try:
                 self._run(1, channels, side)
@@ -169,6 +172,7 @@ class _Trials:
             out = self._run(1, 3, side)
         except Exception as error:  # noqa: BLE001 - a stranger's network may raise anything
             self._said[side] = f"{at} raised {first_line(error)}"
+            self._raised.add(side)
             return False
         if not isinstance(out, Tensor):
             self._said[side] = f"{at} came out as a {type(out).__name__}, not a tensor"

@@ -154,10 +154,12 @@ def _as_input_error(path: Path) -> Iterator[None]:
 
 
 def _line_of(path: Path, error: BaseException) -> str:
+    """The line of the user's file that the error went through last, where it did."""
+    places = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError):
-        return f", line {error.lineno}"
-    own = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path]
-    return f", line {own[-1].lineno}" if own else ""
+        places.append((error.filename or "", error.lineno))
+    own = [line for file, line in places if Path(file).resolve() == path.resolve()]
+    return f", line {own[-1]}" if own else ""
 
 
 def _article(value: object) -> str:
