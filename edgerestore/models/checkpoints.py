@@ -112,8 +112,10 @@ def _fitting(foreign: Mapping[str, Tensor], spec: ModelSpec) -> str:
     for other in MODELS.values():
         if other is spec or not other.reference_names:
             continue
-        names, wanted = reference_names(other), _wanted(other)
-        if {k: v for k, v in found.items() if names.get(k, k) is not None} == wanted:
+        names = reference_names(other)
+        used = {name: shape for name, shape in found.items() if names.get(name, name) is not None}
+        # Names first: shapes take two more networks to be built, if without memory.
+        if used.keys() == {name for name, ours in names.items() if ours} and used == _wanted(other):
             return f"; it fits '{other.name}'"
     return "; it fits no other model either"
 
