@@ -79,6 +79,8 @@ class Rates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Billions of multiply-accumulates in a second, for each precision."""
     gbytes_per_s: Rate
     """Memory read and written in a second, in units of 10^9 bytes."""
+    operator_us: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """What starting one operator takes, in microseconds: it makes small tiles dear."""
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

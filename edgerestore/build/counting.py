@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+SOFTMAX = ("_softmax", "_safe_softmax")
 COPIES = ("_to_copy", "clone", "copy_")
 """Tagged as pointwise, but what they copy is seldom fused away."""
 
@@ -24,6 +25,8 @@ class Operator:
     name: str
     macs: int
     values: int
+    fused: bool
+    """Runs within what writes its first operand, as runtimes do with pointwise operators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +117,11 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         results: list[Tensor],
     ) -> None:
         written = sum(result.numel() for result in results)
-        read = sum(given.numel() for given in inputs)
-        moved = read + written
-        if pointwise:
-            # Runtimes fuse it with what writes its first operand.
-            moved = sum(given.numel() for given in inputs[1:])
-        self.operators.append(Operator(name, _macs(name, args, results), moved))
+        read = sum(given.numel() for given in inputs[pointwise:])
+        moved = read if pointwise else read + written
+        self.operators.append(Operator(name, _macs(name, args, results), moved, pointwise))
         self.written += written
-        if name == "_softmax":
+        if name in SOFTMAX:
             self.scores += args[0].numel()
         elif name.startswith("_scaled_dot_product"):
             self.scores += args[0].shape[:-1].numel() * args[1].shape[-2]

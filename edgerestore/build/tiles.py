@@ -111,11 +111,9 @@ def check_tile(name: str, rule: SizeRule, tile: int) -> None:
     if takes(rule, tile):
         return
     step = rule.multiple_of
-    near = {rule.minimum, tile // step * step, -(-tile // step) * step, rule.maximum or tile}
-    # The least multiple that is not below the minimum, which need not be one itself.
-    near.add(-(-rule.minimum // step) * step)
-    known = sorted((t for t in near if t > 0 and takes(rule, t)), key=lambda t: abs(t - tile))
-    nearest = " and ".join(str(t) for t in sorted(known[:2]))
+    below = min(tile, rule.maximum or tile) // step * step
+    above = -(-max(tile, rule.minimum) // step) * step
+    nearest = " and ".join(str(side) for side in (below, above) if side and takes(rule, side))
     raise InputError(f"--tile {tile}: '{name}' takes {rule}; the nearest: {nearest}")
 
 
@@ -139,11 +137,15 @@ def works_of(network: nn.Module, tiles: Sequence[int]) -> dict[int, Work]:
 
 
 def latency_ms(work: Work, target: Target, precision: PrecisionName) -> float:
-    """Multiplying or moving, whichever takes longer, summed over the operators."""
+    """Starting, then multiplying or moving, whichever takes longer, summed over the operators."""
     assert target.rates is not None
+    start_ms = target.rates.operator_us / 1e3
     macs_per_ms = target.rates.gmacs_per_s[precision] * 1e6
     values_per_ms = target.rates.gbytes_per_s * 1e6 / VALUE_BYTES[precision]
-    return sum(max(o.macs / macs_per_ms, o.values / values_per_ms) for o in work.operators)
+    return sum(
+        max(o.macs / macs_per_ms, o.values / values_per_ms) + (0 if o.fused else start_ms)
+        for o in work.operators
+    )
 
 
 def peak_mib(work: Work, precision: PrecisionName) -> float:
@@ -181,5 +183,5 @@ def _reason(chosen: Candidate, candidates: Sequence[Candidate], overlap: int) ->
     within = f" of those within budget ({left_out} are not)" if left_out else ""
     return (
         f"tile {chosen.tile}: least predicted time for each useful output pixel{within}, "
-        f"{chosen.ns_per_pixel:.1f} ns, {overlap} shared pixels counted as waste"
+        f"{chosen.ns_per_pixel:.0f} ns, {overlap} shared pixels counted as waste"
     )

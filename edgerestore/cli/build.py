@@ -217,7 +217,7 @@ def _show_choice(job: Job) -> None:
             f"{candidate.score_mib:.1f}",
             f"{candidate.peak_mib:.1f}",
             f"{candidate.latency_ms:.1f}",
-            f"{candidate.ns_per_pixel:.1f}",
+            f"{candidate.ns_per_pixel:.0f}",
             chosen if candidate.fits else "over budget",
         )
     console().print(shown)
