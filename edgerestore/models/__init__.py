@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgerestore.errors import MissingPartError, UnknownNameError
 from edgerestore.models.esrt_specs import ESRT_SPECS
+from edgerestore.models.ipt_specs import IPT_SPECS
 from edgerestore.models.spec import ModelSpec, SizeRule
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MODELS", "ModelSpec", "SizeRule", "build_network", "find_model"]
 
-MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in (*ESRT_SPECS,)}
+MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in (*ESRT_SPECS, *IPT_SPECS)}
 
 
 def find_model(name: str) -> ModelSpec:
