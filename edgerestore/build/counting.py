@@ -14,6 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 SOFTMAX = ("_softmax", "_safe_softmax")
+"""What reads score matrices, with and without a guard for rows that are all masked."""
+
 COPIES = ("_to_copy", "clone", "copy_")
 """Tagged as pointwise, but what they copy is seldom fused away."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from edgerestore import bundle as bundles
 from edgerestore.backends import find_backend
@@ -62,6 +63,11 @@ class Job:
         """What is known of the network."""
         return self.origin.spec
 
+    @property
+    def quantizes(self) -> bool:
+        """Whether anything is built in INT8."""
+        return any(precision == "int8" for _, precision in self.cases)
+
     def __post_init__(self) -> None:
         for target, precision in self.cases:
             if precision not in target.precisions:
@@ -81,7 +87,7 @@ def build_bundles(job: Job, report: Report = lambda stage: None) -> list[Bundle]
     been tried, for those that miss their gate: nothing of them is written.
     """
     network = job.origin.load()
-    calibration = crops(job.calibration.images, job.tile)
+    calibration = _crops(job)
     source = prepare(
         job.spec,
         network,
@@ -105,6 +111,18 @@ def build_bundles(job: Job, report: Report = lambda stage: None) -> list[Bundle]
         details = "\n\n".join(error.details for error in missed)
         raise AccuracyError("; ".join(str(error) for error in missed), details)
     return made
+
+
+def _crops(job: Job) -> Tiles:
+    """What INT8 ranges are collected on and, first, the probe.
+
+    Ranges need real pictures; where only a probe is wanted, a small one is continued.
+    """
+    if job.quantizes:
+        return crops(job.calibration.images, job.tile)
+    image = job.calibration.images[0]
+    missing = [(0, max(0, job.tile - side)) for side in image.shape[:2]]
+    return crops([np.pad(image, (*missing, (0, 0)), mode="reflect")], job.tile)
 
 
 @dataclass(frozen=True, slots=True)

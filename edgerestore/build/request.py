@@ -10,7 +10,7 @@ import msgspec
 
 from edgerestore.build.job import Job
 from edgerestore.build.origin import Origin, origin_of_file, origin_of_model
-from edgerestore.build.tiles import choose_tile
+from edgerestore.build.tiles import LARGEST, choose_tile
 from edgerestore.calibration import read_set
 from edgerestore.errors import InputError, RecipeError, UnknownNameError
 from edgerestore.evaluation import ImagePair, data_label, read_pairs
@@ -29,6 +29,10 @@ from edgerestore.tiling import DEFAULT_OVERLAP
 
 DEFAULTS = BuildSettings(targets=("x86-openvino",), precisions=("fp32", "fp16", "int8"))
 
+NOT_OF_THE_TASK = (
+    "INT8 ranges are collected on the shipped photographs; --calibration DIR takes degraded "
+    "pictures of your own task"
+)
 NOT_GATED = (
     "no pairs given: accuracy was not gated, only parity with the FP32 network is verified; "
     "--data DIR gates it"
@@ -69,18 +73,27 @@ def job_from(
         origin = origin_of_model(find_model(recipe.model), source)
     spec = origin.spec
     root, pairs = _pairs(origin, data)
-    pictures = read_set(calibration or settings.calibration)
+    seen = calibration or settings.calibration
+    pictures = read_set(seen)
     shared = DEFAULT_OVERLAP if overlap is None else overlap
     side = tile or settings.tile or spec.tile
     choice = None
     if side == "auto":
-        largest = min(min(image.shape[:2]) for image in pictures.images)
+        # INT8 ranges need calibration pictures of a tile's size or more.
+        sides = [side for image in pictures.images for side in image.shape[:2]]
+        largest = min(sides) if "int8" in wanted else LARGEST
         choice = choose_tile(
             spec, origin.load, cases, overlap=shared, largest=largest, budget=budget or Budget()
         )
         side = choice.chosen.tile
     elif budget and budget != Budget():
         raise InputError("--budget-ms and --budget-mib choose a tile: give --tile auto")
+    notes = [*origin.notes]
+    foreign = recipe.network and seen == DEFAULTS.calibration and not origin.has_shipped_pairs
+    if foreign and "int8" in wanted:
+        notes.append(NOT_OF_THE_TASK)
+    if not pairs:
+        notes.append(NOT_GATED)
     return Job(
         origin=origin,
         cases=cases,
@@ -92,7 +105,7 @@ def job_from(
         out=out,
         keep_float=(*settings.keep_float, *keep_float),
         choice=choice,
-        notes=(*origin.notes, *([] if pairs else [NOT_GATED])),
+        notes=tuple(notes),
     )
 
 

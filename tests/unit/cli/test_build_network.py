@@ -44,6 +44,18 @@ class Windows(nn.Module):
 def windows():
     return Windows()
 
+class OneSize(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+        self.place = nn.Parameter(torch.zeros(3, 96, 96))
+
+    def forward(self, x):
+        return self.conv(x) + self.place
+
+def one_size():
+    return OneSize()
+
 def odd():
     return nn.Conv2d(3, 3, 3)
 
@@ -87,7 +99,12 @@ def folder(tmp_path_factory) -> Path:
     (place / "nets.py").write_text(NETWORKS)
     (place / "broken.py").write_text("def build(:\n")
     (place / "rfdn.py").write_text(EXAMPLE.read_text())
-    for file, function in (("nets.py", "windows"), ("rfdn.py", "rfdn_x4"), ("nets.py", "odd")):
+    for file, function in (
+        ("nets.py", "windows"),
+        ("rfdn.py", "rfdn_x4"),
+        ("nets.py", "odd"),
+        ("nets.py", "one_size"),
+    ):
         state = seeded(call_factory(place / file, function).state_dict())
         torch.save({"params_ema": state}, place / f"{function}.pth")
     torch.save({"conv.weight": torch.ones(3, 3, 1, 1), "conv.bias": torch.ones(3)}, place / "c.pt")
@@ -158,6 +175,22 @@ def test_network_of_an_unknown_task_is_verified_and_not_gated(
     assert "a network may print" in done.stderr
 
 
+def test_network_of_one_size_larger_than_the_shipped_pictures_is_built(
+    folder: Path, tmp_path: Path, edgerestore
+) -> None:
+    line = ["build", "--network", "nets.py:one_size", "--weights", "one_size.pth"]
+    line += ["--target", "x86-onnxruntime", "--out", tmp_path / "out"]
+    done = edgerestore(*line, "--precision", "fp32", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "sides: 96" in done.stderr
+    (bundle,) = read_all(tmp_path / "out")
+    assert bundle.manifest.contract.tile == 96
+    done = edgerestore(*line, "--precision", "int8", cwd=folder)
+    assert done.returncode == 3
+    assert "64 x 64, smaller than the tile of 96 x 96" in done.stderr.splitlines()[-1]
+    assert "note: INT8 ranges are collected on the shipped photographs" in done.stderr
+
+
 def test_recipe_declares_what_options_declare(folder: Path, tmp_path: Path, edgerestore) -> None:
     (folder / "mine.toml").write_text(
         'model = "mine"\nweights = "windows.pth"\n'
@@ -192,7 +225,7 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "factory raises": (
         "--network nets.py:fails --weights odd.pth",
-        "nets.py, line 29: RuntimeError: no",
+        "nets.py, line 41: RuntimeError: no",
     ),
     "factory needs arguments": (
         "--network nets.py:needs --weights odd.pth",
