@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from edgerestore.build import gate
 from edgerestore.build.emit import Emitter
 from edgerestore.build.origin import Origin
 from edgerestore.build.source import Source, Tiles, onnx_run, prepare
-from edgerestore.build.tiles import Choice, check_tile
+from edgerestore.build.tiles import Case, Choice, check_tile
 from edgerestore.bundle import Bundle, Manifest, Parity
 from edgerestore.calibration import CalibrationImages, crops
 from edgerestore.compress.int8 import Int8, check_patterns
@@ -43,7 +43,7 @@ class Job:
     """What to build, from what, and what to hold it against."""
 
     origin: Origin
-    cases: tuple[tuple[Target, PrecisionName], ...]
+    cases: tuple[Case, ...]
     """One bundle each."""
     tile: int
     overlap: int
@@ -69,15 +69,19 @@ class Job:
         return any(precision == "int8" for _, precision in self.cases)
 
     def __post_init__(self) -> None:
-        for target, precision in self.cases:
-            if precision not in target.precisions:
-                raise InputError(
-                    f"target '{target.name}' has no {precision}; it has "
-                    f"{', '.join(target.precisions)}"
-                )
+        check_cases(self.cases)
         check_tile(self.spec.name, self.spec.size_rule, self.tile)
         check_overlap(self.tile, self.overlap)
         require_writable(self.out)
+
+
+def check_cases(cases: Iterable[Case]) -> None:
+    """Raises InputError for a precision that its target does not have."""
+    for target, precision in cases:
+        if precision not in target.precisions:
+            raise InputError(
+                f"target '{target.name}' has no {precision}; it has {', '.join(target.precisions)}"
+            )
 
 
 def build_bundles(job: Job, report: Report = lambda stage: None) -> list[Bundle]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import msgspec
 
-from edgerestore.build.job import Job
+from edgerestore.build.job import Job, check_cases
 from edgerestore.build.origin import Origin, origin_of_file, origin_of_model
 from edgerestore.build.tiles import LARGEST, choose_tile
 from edgerestore.calibration import read_set
@@ -66,47 +67,30 @@ def job_from(
     chosen = [find_target(target) for target in targets or settings.targets]
     wanted = [_precision(precision) for precision in precisions or settings.precisions]
     cases = tuple((t, p) for t in chosen for p in wanted)
+    check_cases(cases)
     source = weights or (folder / recipe.weights if recipe.weights else None)
     if recipe.network:
         origin = origin_of_file(recipe.model, recipe.network, source, folder)
     else:
         origin = origin_of_model(find_model(recipe.model), source)
-    spec = origin.spec
+    side = tile or settings.tile or origin.spec.tile
+    if side != "auto" and budget not in (None, Budget()):
+        raise InputError("--budget-ms and --budget-mib choose a tile: give --tile auto")
     root, pairs = _pairs(origin, data)
     seen = calibration or settings.calibration
-    pictures = read_set(seen)
-    shared = DEFAULT_OVERLAP if overlap is None else overlap
-    side = tile or settings.tile or spec.tile
-    choice = None
-    if side == "auto":
-        # INT8 ranges need calibration pictures of a tile's size or more.
-        sides = [side for image in pictures.images for side in image.shape[:2]]
-        largest = min(sides) if "int8" in wanted else LARGEST
-        choice = choose_tile(
-            spec, origin.load, cases, overlap=shared, largest=largest, budget=budget or Budget()
-        )
-        side = choice.chosen.tile
-    elif budget and budget != Budget():
-        raise InputError("--budget-ms and --budget-mib choose a tile: give --tile auto")
-    notes = [*origin.notes]
-    foreign = recipe.network and seen == DEFAULTS.calibration and not origin.has_shipped_pairs
-    if foreign and "int8" in wanted:
-        notes.append(NOT_OF_THE_TASK)
-    if not pairs:
-        notes.append(NOT_GATED)
-    return Job(
+    job = Job(
         origin=origin,
         cases=cases,
-        tile=side,
-        overlap=shared,
-        calibration=pictures,
+        tile=origin.spec.tile if side == "auto" else side,
+        overlap=DEFAULT_OVERLAP if overlap is None else overlap,
+        calibration=read_set(seen),
         evaluation=pairs,
         evaluation_name=data_label(root, pairs) if pairs else "",
         out=out,
         keep_float=(*settings.keep_float, *keep_float),
-        choice=choice,
-        notes=tuple(notes),
+        notes=_notes(origin, wanted, own_set=seen != DEFAULTS.calibration, gated=bool(pairs)),
     )
+    return _with_best_tile(job, budget or Budget()) if side == "auto" else job
 
 
 def find_target(name: str) -> Target:
@@ -153,6 +137,33 @@ def _settings(declared: Mapping[str, Any], given: Mapping[str, Any]) -> NetworkS
         return msgspec.convert({**declared, **given}, NetworkSettings)
     except msgspec.ValidationError as error:
         raise InputError(f"a fact of the network: {error}".replace("`$.", "`")) from error
+
+
+def _with_best_tile(job: Job, budget: Budget) -> Job:
+    """The job at the tile that its targets' rates choose."""
+    # INT8 ranges need calibration pictures of a tile's size or more.
+    sides = [side for image in job.calibration.images for side in image.shape[:2]]
+    choice = choose_tile(
+        job.spec,
+        job.origin.load,
+        job.cases,
+        overlap=job.overlap,
+        largest=min(sides) if job.quantizes else LARGEST,
+        budget=budget,
+    )
+    return dataclasses.replace(job, tile=choice.chosen.tile, choice=choice)
+
+
+def _notes(
+    origin: Origin, precisions: Sequence[PrecisionName], *, own_set: bool, gated: bool
+) -> tuple[str, ...]:
+    """What was assumed, for people."""
+    notes = list(origin.notes)
+    if not (own_set or origin.has_shipped_pairs) and "int8" in precisions:
+        notes.append(NOT_OF_THE_TASK)
+    if not gated:
+        notes.append(NOT_GATED)
+    return tuple(notes)
 
 
 def _pairs(origin: Origin, data: Path | None) -> tuple[Path, list[ImagePair]]:
