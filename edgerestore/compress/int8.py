@@ -66,8 +66,31 @@ def int8_openvino(
         if operator.get_type_name() in ("Convolution", "MatMul")
         and _matches(operator.get_friendly_name().partition("/")[0], config.keep_float)
     ]
-    quantized: openvino.Model = _quantize(source, [c[None] for c in crops], keep, config)
+    tied = untie_constants(source)
+    items = [c[None] for c in crops]
+    quantized: openvino.Model = _quantize(source, items, keep, config, smooth=not tied)
     return quantized
+
+
+def untie_constants(model: openvino.Model) -> bool:
+    """Gives each reader of a shared constant a copy; returns whether matrix products shared one.
+
+    NNCF leaves a product in float whose weights another product reads too, so all of a
+    recursion. Saving the model makes them one again: equal constants are written once.
+    """
+    from openvino import opset13 as opset
+
+    products = False
+    for operator in model.get_ordered_ops():
+        if operator.get_type_name() != "Constant":
+            continue
+        for number, reader in enumerate(operator.output(0).get_target_inputs()):
+            if number == 0:
+                continue
+            twin = opset.constant(operator.data, name=f"{operator.get_friendly_name()}/{number}")
+            reader.replace_source_output(twin.output(0))
+            products = products or reader.get_node().get_type_name() == "MatMul"
+    return products
 
 
 def int8_qdq(model: onnx.ModelProto, config: Int8, crops: NDArray[np.float32]) -> onnx.ModelProto:
@@ -77,7 +100,9 @@ def int8_qdq(model: onnx.ModelProto, config: Int8, crops: NDArray[np.float32]) -
         for node in model.graph.node
         if node.op_type in ("Conv", "MatMul") and _matches(node.name, config.keep_float)
     ]
-    quantized: onnx.ModelProto = _quantize(model, [{INPUT: c[None]} for c in crops], keep, config)
+    items = [{INPUT: c[None]} for c in crops]
+    smooth = not _ties_products(model)
+    quantized: onnx.ModelProto = _quantize(model, items, keep, config, smooth=smooth)
     onnx.checker.check_model(quantized, full_check=True)
     return quantized
 
@@ -97,9 +122,21 @@ def _matches(node: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatch(module, pattern) for pattern in patterns)
 
 
-def _quantize(model: Any, items: list[Any], keep: list[str], config: Int8) -> Any:
+def _ties_products(model: onnx.ModelProto) -> bool:
+    """Whether one weight serves several matrix products, as in a recursion."""
+    weights = {weight.name for weight in model.graph.initializer}
+    read = [node.input[1] for node in model.graph.node if node.op_type == "MatMul"]
+    read = [name for name in read if name in weights]
+    return len(read) > len(set(read))
+
+
+def _quantize(model: Any, items: list[Any], keep: list[str], config: Int8, *, smooth: bool) -> Any:
+    """``smooth`` lets activations' ranges move into weights, call by call: not for tied ones."""
     import nncf
-    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
+    from nncf.quantization.advanced_parameters import (
+        AdvancedQuantizationParameters,
+        AdvancedSmoothQuantParameters,
+    )
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     preset = nncf.QuantizationPreset
@@ -112,7 +149,10 @@ def _quantize(model: Any, items: list[Any], keep: list[str], config: Int8) -> An
             model_type=nncf.ModelType.TRANSFORMER,
             ignored_scope=nncf.IgnoredScope(names=keep),
             advanced_parameters=AdvancedQuantizationParameters(
-                activations_range_estimator_params=RangeEstimatorParametersSet.HISTOGRAM
+                activations_range_estimator_params=RangeEstimatorParametersSet.HISTOGRAM,
+                smooth_quant_alphas=AdvancedSmoothQuantParameters()
+                if smooth
+                else AdvancedSmoothQuantParameters(matmul=-1, convolution=-1),
             ),
         )
 

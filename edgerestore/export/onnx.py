@@ -9,9 +9,12 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
+from onnx import numpy_helper
+from onnxscript import opset20
 from onnxscript.optimizer import optimize_ir
 from torch import nn
 
@@ -43,6 +46,7 @@ def onnx_from_module(module: nn.Module, tile: int, batch: int = 1) -> onnx.Model
     optimize_ir(program.model, input_size_limit=FOLDED_VALUES, output_size_limit=FOLDED_VALUES)
     model = program.model_proto
     _strip(model)
+    share_initializers(model)
     _name_nodes(model)
     model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     onnx.checker.check_model(model, full_check=True)
@@ -68,6 +72,23 @@ def refuse(model: onnx.ModelProto) -> None:
             )
 
 
+def share_initializers(model: onnx.ModelProto) -> int:
+    """Lets equal constants be one, so that a file stores each once; returns how many went."""
+    kept: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    renamed: dict[str, str] = {}
+    for constant in model.graph.initializer:
+        content = numpy_helper.to_array(constant).tobytes()
+        key = (constant.data_type, tuple(constant.dims), content)
+        renamed[constant.name] = kept.setdefault(key, constant.name)
+    for node in model.graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+    unique = [c for c in model.graph.initializer if renamed[c.name] == c.name]
+    gone = len(model.graph.initializer) - len(unique)
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(unique)
+    return gone
+
+
 def operator_counts(model: onnx.ModelProto) -> dict[str, int]:
     """How often each operator occurs, most frequent first."""
     return dict(Counter(node.op_type for node in model.graph.node).most_common())
@@ -87,11 +108,20 @@ def _exported(module: nn.Module, batch: int, tile: int) -> torch.onnx.ONNXProgra
             opset_version=OPSET,
             input_names=[INPUT],
             output_names=[OUTPUT],
+            custom_translation_table={torch.ops.aten.sort.stable: _stable_sort},
             optimize=False,
             verbose=False,
         )
     assert program is not None
     return program
+
+
+def _stable_sort(
+    values: Any, *, stable: bool = True, dim: int = -1, descending: bool = False
+) -> Any:
+    """A stable sort as TopK of everything, which puts equal values in the order of their index."""
+    length = opset20.Constant(value_ints=[values.shape[dim]])
+    return opset20.TopK(values, length, axis=dim, largest=int(descending), sorted=1)
 
 
 def _strip(model: onnx.ModelProto) -> None:

@@ -6,6 +6,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 from edgerestore.errors import MissingPartError, UnknownNameError
+from edgerestore.models.drsformer_specs import DRSFORMER_SPECS
+from edgerestore.models.drt_specs import DRT_SPECS
 from edgerestore.models.esrt_specs import ESRT_SPECS
 from edgerestore.models.ipt_specs import IPT_SPECS
 from edgerestore.models.spec import ModelSpec, SizeRule
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MODELS", "ModelSpec", "SizeRule", "build_network", "find_model"]
 
-MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in (*ESRT_SPECS, *IPT_SPECS)}
+MODELS: dict[str, ModelSpec] = {
+    spec.name: spec for spec in (*ESRT_SPECS, *DRT_SPECS, *DRSFORMER_SPECS, *IPT_SPECS)
+}
 
 
 def find_model(name: str) -> ModelSpec:

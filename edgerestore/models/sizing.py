@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgerestore.models import SizeRule
 
 
-def run_padded(network: nn.Module, image: Tensor, rule: SizeRule, scale: int) -> Tensor:
+def run_padded(
+    network: Callable[[Tensor], Tensor], image: Tensor, rule: SizeRule, scale: int
+) -> Tensor:
     """N x C x H x W -> N x C x scale*H x scale*W, whatever H and W are.
 
     What the rule does not take is continued by reflection at the bottom and the right, and
@@ -17,7 +21,7 @@ def run_padded(network: nn.Module, image: Tensor, rule: SizeRule, scale: int) ->
     """
     height, width = image.shape[2:]
     padded = reflect_to(image, rule.fitting(height), rule.fitting(width))
-    out: Tensor = network(padded)
+    out = network(padded)
     return out[:, :, : scale * height, : scale * width]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import functools
 import re
 import sys
 from pathlib import Path
@@ -43,10 +45,29 @@ def extras() -> dict[str, list[str]]:
     }
 
 
-@pytest.fixture(params=MODELS)
+HEAVY = 20_000_000
+"""Parameters beyond which a network is built for real in the slow tier only."""
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.slow if spec.params > HEAVY else ())
+        for name, spec in MODELS.items()
+    ]
+)
 def network(request: pytest.FixtureRequest) -> Any:
     pytest.importorskip("torch")
     return build_network(find_model(request.param)).requires_grad_(False), MODELS[request.param]
+
+
+def calls(net, spec) -> list[tuple[Any, int]]:
+    """What to run and by how much it enlarges: one function for each task of the network."""
+    if not spec.tasks:
+        return [(net, spec.scale)]
+    return [
+        (functools.partial(net, task=number), find_model(name).scale)
+        for number, name in enumerate(spec.tasks)
+    ]
 
 
 def test_every_model_multiplies_every_size_of_its_rule_by_its_scale(network) -> None:
@@ -54,12 +75,13 @@ def test_every_model_multiplies_every_size_of_its_rule_by_its_scale(network) -> 
 
     net, spec = network
     step, least = spec.size_rule.multiple_of, spec.size_rule.minimum
-    sizes = [(least, least), (least, least + step), (least + 5 * step, least + 8 * step)]
-    for height, width in sizes[:1] if spec.size_rule.maximum else sizes:
-        with torch.inference_mode():
-            result = net(torch.rand(2, 3, height, width))
-        assert result.shape == (2, 3, spec.scale * height, spec.scale * width)
-        assert torch.isfinite(result).all()
+    sizes = [(least, least), (least, least + step), (least + 2 * step, least + 5 * step)]
+    for run, scale in calls(net, spec):
+        for height, width in sizes[:1] if spec.size_rule.maximum else sizes:
+            with torch.inference_mode():
+                result = run(torch.rand(2, 3, height, width))
+            assert result.shape == (2, 3, scale * height, scale * width)
+            assert torch.isfinite(result).all()
 
 
 def test_every_model_takes_other_sizes_padded_and_cropped(network) -> None:
@@ -68,19 +90,28 @@ def test_every_model_takes_other_sizes_padded_and_cropped(network) -> None:
     from edgerestore.models.sizing import run_padded
 
     net, spec = network
-    for height, width in [(1, 1), (spec.size_rule.minimum - 1 or 1, 37)]:
-        with torch.inference_mode():
-            result = run_padded(net, torch.rand(1, 3, height, width), spec.size_rule, spec.scale)
-        assert result.shape == (1, 3, spec.scale * height, spec.scale * width)
+    for run, scale in calls(net, spec):
+        for height, width in [(1, 1), (spec.size_rule.minimum - 1 or 1, 37)]:
+            with torch.inference_mode():
+                result = run_padded(run, torch.rand(1, 3, height, width), spec.size_rule, scale)
+            assert result.shape == (1, 3, scale * height, scale * width)
 
 
-def test_every_model_states_facts_of_its_own_network(network) -> None:
-    net, spec = network
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_states_facts_of_its_own_network(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    spec = MODELS[name]
+    with torch.device("meta"):
+        net = build_network(spec)
     assert sum(p.numel() for p in net.parameters()) == spec.params
-    modules = [name for name, _ in net.named_children()]
-    assert set(spec.keep_float) <= {*modules, "skip"}
+    modules = [module for module, _ in net.named_modules()]
+    for pattern in spec.keep_float:
+        assert pattern == "skip" or fnmatch.filter(modules, pattern), pattern
     assert not net.training
     assert spec.size_rule.takes(spec.tile)
+    assert bool(spec.tasks) == (spec.task == "several")
+    for task in spec.tasks:
+        assert MODELS[task].parent == name
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -89,7 +120,7 @@ def test_every_model_is_found_under_its_own_name(name: str) -> None:
     assert spec.name == name
     assert spec.macs > spec.params > 0
     assert spec.source
-    assert spec.task in {"super-resolution", "deraining", "denoising", "deblurring"}
+    assert spec.task in {"super-resolution", "deraining", "denoising", "deblurring", "several"}
 
 
 @pytest.mark.parametrize("name", [name for name, spec in MODELS.items() if spec.weights])

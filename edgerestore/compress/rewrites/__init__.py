@@ -17,7 +17,15 @@ Rewrite = Callable[[nn.Module], int]
 
 REWRITES: dict[str, str] = {
     "fold_scales": "edgerestore.compress.rewrites.scales:fold_scales",
+    "fold_norms": "edgerestore.compress.rewrites.normalisation:fold_norms",
+    "fold_statistics": "edgerestore.compress.rewrites.normalisation:fold_statistics",
+    "fold_value_range": "edgerestore.compress.rewrites.patches:fold_value_range",
     "shift_tokens": "edgerestore.compress.rewrites.tokens:shift_tokens",
+    "fold_patches": "edgerestore.compress.rewrites.patches:fold_patches",
+    "enter_windows": "edgerestore.compress.rewrites.windows:enter_windows",
+    "sort_scores_once": "edgerestore.compress.rewrites.sparse:sort_scores_once",
+    "pair_depthwise": "edgerestore.compress.rewrites.sparse:pair_depthwise",
+    "join_experts": "edgerestore.compress.rewrites.sparse:join_experts",
     "sink_pixel_shuffle": "edgerestore.compress.rewrites.shuffle:sink_pixel_shuffle",
 }
 """Applied in this order; each is exact alone, too."""
