@@ -25,6 +25,9 @@ STEP = 8
 
 VALUE_BYTES: dict[PrecisionName, int] = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 
+REST_BYTES = 2
+"""Of what INT8 leaves alone: softmax, normalisation and all else that multiplies nothing."""
+
 Case = tuple[Target, PrecisionName]
 
 
@@ -141,11 +144,13 @@ def latency_ms(work: Work, target: Target, precision: PrecisionName) -> float:
     assert target.rates is not None
     start_ms = target.rates.operator_us / 1e3
     macs_per_ms = target.rates.gmacs_per_s[precision] * 1e6
-    values_per_ms = target.rates.gbytes_per_s * 1e6 / VALUE_BYTES[precision]
-    return sum(
-        max(o.macs / macs_per_ms, o.values / values_per_ms) + (0 if o.fused else start_ms)
-        for o in work.operators
-    )
+    bytes_per_ms = target.rates.gbytes_per_s * 1e6
+    total = 0.0
+    for operator in work.operators:
+        wide = precision == "int8" and not operator.macs
+        moving = operator.values * (REST_BYTES if wide else VALUE_BYTES[precision]) / bytes_per_ms
+        total += max(operator.macs / macs_per_ms, moving) + (0 if operator.fused else start_ms)
+    return total
 
 
 def peak_mib(work: Work, precision: PrecisionName) -> float:
