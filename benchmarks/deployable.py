@@ -1,0 +1,116 @@
+"""The deployable form of each network beside its reference form, in the same runtimes.
+
+``python benchmarks/deployable.py`` exports both forms of one set of weights, measures them in
+PyTorch, ONNX Runtime and OpenVINO in one interleaved run for each network, and writes a result
+file. Weights are random, as latency does not depend on them. Every candidate's output is held
+against PyTorch's in FP32 before it is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+import peers
+
+from edgerestore.bench.environment import Watch, warnings
+from edgerestore.bench.harness import Candidate, Plan, measure
+from edgerestore.bench.results import Results, ratios_of, result_of
+from edgerestore.files import write_beside
+
+GOALS = {"esrt_x4": 1.25, "drt": 1.25, "drsformer": 1.5}
+"""Latency of the reference form over the deployable one in OpenVINO FP32, to reach."""
+RESULTS = Path(__file__).parent / "results" / "deployable.json"
+RUNTIMES = {
+    "PyTorch": ("torch-fused", "torch-deployable", "weights.pt", "weights.pt"),
+    "ONNX Runtime FP32": ("onnxruntime", "onnxruntime", "reference.onnx", "deployable.onnx"),
+    "OpenVINO FP32": ("openvino-f32", "openvino-f32", "reference.onnx", "deployable.onnx"),
+    "OpenVINO BF16": ("openvino-bf16", "openvino-bf16", "reference.onnx", "deployable.onnx"),
+}
+"""For each runtime: how either form is run, and from which file."""
+
+
+def main() -> int:
+    """Prepares, measures and writes; returns 1 where a goal is missed."""
+    given = _arguments()
+    measured = {model: _measure(model, given.seconds, given.threads) for model in given.models}
+    document = msgspec.json.format(msgspec.json.encode(measured), indent=1)
+    write_beside(given.out, document + b"\n")
+    reached = [_show(model, results) for model, results in measured.items()]
+    print(f"written to {given.out}")
+    return 0 if all(reached) else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", default=list(GOALS))
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each candidate")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    return parser.parse_args()
+
+
+def _measure(model: str, seconds: float, threads: int) -> Results:
+    plan = Plan(seconds=seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        candidates = _prepare(Path(folder), model, threads)
+        watch = Watch()
+        seen = measure(candidates, plan)
+        environment = watch.finish(sum(m.closed.cpu_seconds for m in seen if m.closed))
+    return Results(
+        bundles=[result_of(m, m.candidate.name) for m in seen],
+        environment=environment,
+        ratios=ratios_of(seen, plan),
+        protocol={"model": model, "threads": threads, "weights": "random"},
+        warnings=warnings(environment),
+    )
+
+
+def _prepare(folder: Path, model: str, threads: int) -> list[Candidate]:
+    """Writes both forms; the deployable one in OpenVINO FP32 comes first, for the ratios."""
+    import torch
+
+    from edgerestore.calibration import crops, read_set
+    from edgerestore.compress.rewrites import deployable
+    from edgerestore.export.onnx import onnx_from_module, plain_onnx_from_module, save_onnx
+    from edgerestore.models import build_network, find_model
+
+    torch.manual_seed(0)
+    spec = find_model(model)
+    network = build_network(spec)
+    image = crops(read_set("photos").images, spec.tile)[:1]
+    with torch.inference_mode():
+        peers.write_probe(folder, image, network(torch.tensor(image)).numpy())
+    torch.save(network.state_dict(), folder / "weights.pt")
+    save_onnx(plain_onnx_from_module(network, spec.tile), folder / "reference.onnx")
+    rewritten, _ = deployable(network)
+    save_onnx(onnx_from_module(rewritten, spec.tile), folder / "deployable.onnx")
+    made = [
+        peers.candidate(f"{runtime}, {form}", kind, folder / file, model, threads)
+        for runtime, (kind, own, file, own_file) in RUNTIMES.items()
+        for form, kind, file in (("deployable", own, own_file), ("reference", kind, file))
+    ]
+    return sorted(made, key=lambda c: c.name != "OpenVINO FP32, deployable")
+
+
+def _show(model: str, results: Results) -> bool:
+    """Prints one network's table; returns whether its goal is reached."""
+    factors = {"OpenVINO FP32, deployable": 1.0}
+    factors |= {ratio.name: ratio.median for ratio in results.ratios}
+    print(f"{model}: latency of the reference form over that of the deployable form")
+    found = {}
+    for runtime in RUNTIMES:
+        own, reference = (factors.get(f"{runtime}, {form}") for form in ("deployable", "reference"))
+        found[runtime] = reference / own if own and reference else 0.0
+        print(f"  {runtime:20} {found[runtime]:.2f}")
+    goal = GOALS.get(model, 0.0)
+    word = "reached" if found["OpenVINO FP32"] >= goal else "MISSED"
+    print(f"  goal in OpenVINO FP32: at least {goal}: {word}")
+    return found["OpenVINO FP32"] >= goal
+
+
+if __name__ == "__main__":
+    sys.exit(main())
