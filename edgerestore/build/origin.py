@@ -44,7 +44,12 @@ class Origin:
 
 
 def origin_of_model(spec: ModelSpec, weights: Path | None) -> Origin:
-    """One of our models. Raises InputError where there are no such weights."""
+    """One of our models. Raises InputError where there are no weights, or several tasks."""
+    if spec.tasks:
+        raise InputError(
+            f"'{spec.name}' holds several tasks, and a bundle is of one; "
+            f"build {', '.join(spec.tasks)}"
+        )
     source = weights or spec.weights
     if source is None:
         raise InputError(
@@ -107,7 +112,6 @@ def _spec(name: str, settings: NetworkSettings, facts: Facts, network: nn.Module
         params=sum(p.numel() for p in network.parameters()),
         dead_params=0,
         tile=tile,
-        macs=work.macs,
         size_rule=facts.size_rule,
         border=border if settings.border is None else settings.border,
         keep_float=work.end_convolutions() if settings.keep_float is None else settings.keep_float,

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
 import typer
 
 from edgerestore.cli.output import Json, console, print_json, table
+
+if TYPE_CHECKING:
+    from edgerestore.models import ModelSpec
+
+COST_FIELDS = ("macs", "activations", "attention_score_bytes", "nodes", "not_counted")
 
 
 def register(app: typer.Typer) -> None:
@@ -19,22 +27,41 @@ def models(json: Json = False) -> None:
     from edgerestore.models import MODELS
 
     if json:
-        fields = ("name", "task", "scale", "params", "macs", "tile", "weights", "source")
-        print_json([{field: getattr(m, field) for field in fields} for m in MODELS.values()])
+        print_json([_model_facts(spec) for spec in MODELS.values()])
         return
-    shown = table("models", "name", "task", "scale", "params", "GMACs", "tile", "weights")
+    shown = table(
+        "models", "name", "task", "scale", "params", "GMACs", "Mvalues", "score MB", "nodes",
+        "tile", "weights",
+    )  # fmt: skip
+    unseen: set[str] = set()
     for spec in MODELS.values():
+        costs = spec.costs
+        unseen.update(costs.not_counted if costs else ())
         shown.add_row(
             spec.name,
             spec.task,
-            f"x{spec.scale}",
+            "-" if spec.tasks else f"x{spec.scale}",
             f"{spec.params:,}",
-            f"{spec.macs / 1e9:.2f}",
+            f"{costs.macs / 1e9:.2f}" if costs else "-",
+            f"{costs.activations / 1e6:.1f}" if costs else "-",
+            f"{costs.attention_score_bytes / 1e6:.1f}" if costs else "-",
+            str(costs.nodes) if costs else "-",
             str(spec.tile),
             "shipped" if spec.weights else "-",
         )
     console().print(shown)
-    console().print("GMACs are for one tile, attention products included.")
+    console().print(
+        "Costs are of one tile in the deployable form: GMACs with attention products, values "
+        "written by all operators, score matrices in float32, nodes of the ONNX graph. Not "
+        f"counted as work: {', '.join(sorted(unseen))}."
+    )
+
+
+def _model_facts(spec: ModelSpec) -> dict[str, object]:
+    fields = ("name", "task", "scale", "params", "tile", "tasks", "weights", "source")
+    facts: dict[str, object] = {name: getattr(spec, name) for name in fields}
+    costs = asdict(spec.costs) if spec.costs else dict.fromkeys(COST_FIELDS)
+    return {**facts, **costs, "size_rule": str(spec.size_rule)}
 
 
 def targets(json: Json = False) -> None:

@@ -48,7 +48,7 @@ def import_checkpoint(path: Path, spec: ModelSpec) -> Weights:
     CheckpointError, in the authors' names, for whatever is missing, unexpected, of another
     shape or not finite, and says which other model the file fits.
     """
-    foreign = _read_tensors(path)
+    foreign = read_tensors(path)
     form = _form(foreign, spec)
     names = reference_names(form)
     dropped = sorted(name for name in foreign if name in names and names[name] is None)
@@ -120,7 +120,12 @@ def _fitting(foreign: Mapping[str, Tensor], spec: ModelSpec) -> str:
     return "; it fits no other model either"
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint from anywhere, by name; nothing in the file is executed.
+
+    ``module.`` prefixes and one level of nesting are taken off. Raises CheckpointError for
+    damage and for whatever else than tensors the file holds.
+    """
     if path.suffix == ".safetensors":
         return _without_prefix(path, read_safetensors(path)[0].items())
     require_plain_file(path)

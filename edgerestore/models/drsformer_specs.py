@@ -25,7 +25,6 @@ DRSFORMER_SPECS = (
         name="drsformer",
         config={},
         params=33_655_424,
-        macs=0,
         source=_PAPER,
         reference_names=_NAMES,
         **_COMMON,
@@ -34,7 +33,6 @@ DRSFORMER_SPECS = (
         name="drsformer_light",
         config={"mefc": False},
         params=32_610_304,
-        macs=0,
         source=f"{_PAPER}; without mixtures of experts, for light rain",
         reference_names=_NAMES,
         **_COMMON,
@@ -44,7 +42,6 @@ DRSFORMER_SPECS = (
         # Heads of 16 channels at every level, and hidden widths that vector units divide by.
         config={"dim": 16, "blocks": (2, 2, 2, 2), "expansion": 2.0, "mefc": False},
         params=1_315_604,
-        macs=0,
         source="compact variant of DRSformer for light rain on two CPU cores: 1/26 of its MACs",
         **_COMMON,
     ),

@@ -21,12 +21,11 @@ KINDS = {
 
 
 def _family(
-    name: str, config: Mapping[str, Any], costs: Mapping[str, tuple[int, int]], **facts: Any
+    name: str, config: Mapping[str, Any], params: Mapping[str, int], **facts: Any
 ) -> tuple[ModelSpec, ...]:
     """The entry of the network of all tasks, then one entry a task.
 
-    ``costs`` holds parameters and multiply-accumulates by task. Those of "all" are the
-    parameters of all tasks and the work of the first one: one runs at a time.
+    ``params`` holds parameters by task; "all" are those of all tasks together.
     """
     children = {task: f"{name}_{task}" for task in TASKS}
     common: dict[str, Any] = {
@@ -36,14 +35,12 @@ def _family(
         "keep_float": ("heads.*", "tails.*"),
         **facts,
     }
-    params, macs = costs["all"]
     parent = ModelSpec(
         name=name,
         task="several",
         scale=1,
         config=config,
-        params=params,
-        macs=macs,
+        params=params["all"],
         tasks=tuple(children.values()),
         **common,
     )
@@ -55,8 +52,7 @@ def _family(
                 task=KINDS[task],
                 scale=TASKS[task],
                 config={"task": task, **config},
-                params=costs[task][0],
-                macs=costs[task][1],
+                params=params[task],
                 border=TASKS[task] if TASKS[task] > 1 else 0,
                 parent=name,
                 **common,
@@ -71,13 +67,13 @@ IPT_SPECS = (
         "ipt",
         {"features": 64},
         {
-            "all": (118_892_370, 33_323_728_896),
-            "x2": (115_460_419, 33_323_728_896),
-            "x3": (115_645_059, 33_768_308_736),
-            "x4": (115_608_131, 34_730_459_136),
-            "denoise30": (115_312_707, 32_972_046_336),
-            "denoise50": (115_312_707, 32_972_046_336),
-            "derain": (115_312_707, 32_972_046_336),
+            "all": 118_892_370,
+            "x2": 115_460_419,
+            "x3": 115_645_059,
+            "x4": 115_608_131,
+            "denoise30": 115_312_707,
+            "denoise50": 115_312_707,
+            "derain": 115_312_707,
         },
         # Two 1x1 convolutions that shift the image by its mean colour and never learn.
         dead_params=24,
@@ -88,13 +84,13 @@ IPT_SPECS = (
         "ipt_s",
         {"features": 16, "layers": 3, "heads": 4, "ffn_ratio": 2, "value_range": 1.0},
         {
-            "all": (1_821_378, 600_109_056),
-            "x2": (1_464_883, 600_109_056),
-            "x3": (1_476_483, 631_627_776),
-            "x4": (1_474_163, 696_987_648),
-            "denoise30": (1_455_603, 575_889_408),
-            "denoise50": (1_455_603, 575_889_408),
-            "derain": (1_455_603, 575_889_408),
+            "all": 1_821_378,
+            "x2": 1_464_883,
+            "x3": 1_476_483,
+            "x4": 1_474_163,
+            "denoise30": 1_455_603,
+            "denoise50": 1_455_603,
+            "derain": 1_455_603,
         },
         dead_params=0,
         source="compact variant of IPT: all six tasks, at under 1/30 of its work",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +12,23 @@ from typing import Any
 from edgerestore.errors import InputError
 
 SHIPPED_WEIGHTS = Path(__file__).parent.parent / "weights"
+COSTS = Path(__file__).with_name("costs.json")
+"""What every deployable model costs at its default tile; ``export/catalogue.py`` writes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCosts:
+    """What one tile costs a model in its deployable form, counted on its graph."""
+
+    macs: int
+    """Multiply-accumulates, attention products included."""
+    activations: int
+    """Values written by all operators."""
+    attention_score_bytes: int
+    """Bytes of score matrices in float32."""
+    nodes: int
+    not_counted: Mapping[str, int]
+    """Operators whose work is in none of these figures, with how often they occur."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +78,6 @@ class ModelSpec:
     """Values that the publication's own count holds but its network never uses."""
     tile: int
     """Input side that deployment defaults to, in pixels."""
-    macs: int
-    """Multiply-accumulates for one tile, attention products included."""
     size_rule: SizeRule = field(default_factory=SizeRule)
     border: int = 0
     """Pixels that the field's protocol cuts on each side before PSNR."""
@@ -78,8 +95,18 @@ class ModelSpec:
     """
 
     @property
+    def costs(self) -> ModelCosts | None:
+        """What one default tile costs; None for a network of several tasks or a user's own."""
+        return _all_costs().get(self.name)
+
+    @property
     def weights(self) -> Path | None:
         """The weights file that the package ships, if it ships one; a parent's will do."""
         names = (self.name, self.parent) if self.parent else (self.name,)
         paths = (SHIPPED_WEIGHTS / f"{name}.safetensors" for name in names)
         return next((path for path in paths if path.is_file()), None)
+
+
+@functools.cache
+def _all_costs() -> dict[str, ModelCosts]:
+    return {name: ModelCosts(**facts) for name, facts in json.loads(COSTS.read_text()).items()}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from edgerestore.errors import CheckpointError, InputError
-from edgerestore.models.checkpoints import _read_tensors
+from edgerestore.models.checkpoints import read_tensors
 from edgerestore.models.weights import check_tensors
 
 LONGEST_MESSAGE = 160
@@ -80,7 +80,7 @@ def load_tensors(network: nn.Module, name: str, path: Path) -> None:
     for key, value in state.items():
         if not isinstance(value, Tensor) or torch.nn.parameter.is_lazy(value):
             raise InputError(f"'{name}' holds '{key}', whose size only its first run decides")
-    tensors = _read_tensors(path)
+    tensors = read_tensors(path)
     counters = {k for k, v in state.items() if not v.is_floating_point()}
     # Counters such as BatchNorm's are checked as numbers, for names, shapes and finiteness.
     checked = {k: v.double() if _is_counter(k, v, counters) else v for k, v in tensors.items()}

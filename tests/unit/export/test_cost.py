@@ -5,9 +5,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgerestore.export.catalogue import count
 from edgerestore.export.cost import costs_of_graph
-from edgerestore.export.onnx import plain_onnx_from_module
-from edgerestore.models import MODELS, build_network
+from edgerestore.models import MODELS
+from edgerestore.models.ipt_specs import TASKS
 
 S = [2, 2]
 
@@ -90,11 +91,26 @@ def test_what_only_moves_values_is_free_and_the_rest_is_named(graph16: onnx.Mode
 
 @pytest.mark.parametrize(
     "model",
-    [pytest.param(name, marks=() if name == "esrt_s_x2" else pytest.mark.slow) for name in MODELS],
+    [
+        pytest.param(name, marks=() if name in ("drt_s", "esrt_s_x2") else pytest.mark.slow)
+        for name, spec in MODELS.items()
+        if not spec.tasks
+    ],
 )
-def test_declared_costs_are_those_of_the_plain_export(model: str) -> None:
-    spec = MODELS[model]
-    network = build_network(spec)
-    assert sum(p.numel() for p in network.parameters()) == spec.params
-    graph = plain_onnx_from_module(network, spec.tile)
-    assert costs_of_graph(graph, spec.params).macs == spec.macs
+def test_listed_costs_are_those_of_the_deployable_form(model: str) -> None:
+    assert count(MODELS[model]) == MODELS[model].costs
+
+
+@pytest.mark.parametrize(
+    ("compact", "full", "at_most"),
+    [
+        ("drt_s", "drt", 20),
+        ("drsformer_s", "drsformer", 20),
+        *((f"ipt_s_{task}", f"ipt_{task}", 30) for task in TASKS),
+    ],
+)
+def test_compact_variants_keep_to_their_share_of_the_work(
+    compact: str, full: str, at_most: int
+) -> None:
+    small, large = (MODELS[name].costs.macs / MODELS[name].tile ** 2 for name in (compact, full))
+    assert small * at_most <= large
