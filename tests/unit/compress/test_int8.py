@@ -11,7 +11,9 @@ import pytest
 from edgerestore.build.source import onnx_run
 from edgerestore.bundle import probe_psnr_db
 from edgerestore.compress.int8 import Int8, check_patterns, int8_openvino, int8_qdq
+from edgerestore.compress.rewrites import deployable
 from edgerestore.errors import InputError
+from edgerestore.export.onnx import onnx_from_module
 from edgerestore.models import MODELS
 
 LOWEST_PSNR_DB = 35.0
@@ -133,3 +135,53 @@ def test_settings_say_what_was_done() -> None:
         "crops": 8,
         "quantizer": "nncf",
     }
+
+
+@pytest.fixture(scope="module")
+def recursive16(filled_network) -> onnx.ModelProto:
+    """drt_s in its deployable form, exported for tiles of 16: each layer runs three times."""
+    rewritten, _ = deployable(filled_network("drt_s"))
+    return onnx_from_module(rewritten, 16)
+
+
+@pytest.mark.needs_backend("openvino")
+def test_recursion_is_quantized_in_openvino_call_by_call_and_stored_once(
+    recursive16: onnx.ModelProto, crops16: np.ndarray, tmp_path: Path
+) -> None:
+    import openvino
+
+    keep = Int8(MODELS["drt_s"].keep_float)
+    openvino.save_model(int8_openvino(recursive16, keep, crops16, tmp_path), tmp_path / "m.xml")
+    model = openvino.Core().read_model(tmp_path / "m.xml")
+    stored = {}
+    for operator in model.get_ordered_ops():
+        constant = operator.get_type_name() == "Constant"
+        if constant and operator.get_element_type().get_type_name() == "i8":
+            stored.setdefault(operator.data.tobytes(), operator.data.size)
+    # Six matrices in each of two blocks of three layers, and a convolution a layer.
+    matrices = [w for w in recursive16.graph.initializer if len(w.dims) == 2 and min(w.dims) >= 48]
+    convolutions = [w for w in recursive16.graph.initializer if list(w.dims) == [48, 48, 3, 3]]
+    assert (len(matrices), len(convolutions)) == (3 * 2 * 6, 3)
+    assert sum(stored.values()) == sum(np.prod(w.dims) for w in (*matrices, *convolutions))
+    compiled = openvino.Core().compile_model(model, "CPU", {"PERF_COUNT": True})
+    request = compiled.create_infer_request()
+    request.infer([crops16[:1]])
+    kinds = [
+        entry.exec_type
+        for entry in request.get_profiling_info()
+        if entry.node_type.startswith("FullyConnected")
+    ]
+    assert len(kinds) == 3 * len(matrices)
+    assert all(kind.lower().endswith("i8") for kind in kinds), kinds
+    assert (tmp_path / "m.bin").stat().st_size < 0.5 * 4 * MODELS["drt_s"].params
+
+
+def test_recursion_is_quantized_in_onnx_call_by_call_and_stored_once(
+    recursive16: onnx.ModelProto, crops16: np.ndarray
+) -> None:
+    model = int8_qdq(recursive16, Int8(MODELS["drt_s"].keep_float), crops16)
+    made_by = {name: node for node in model.graph.node for name in node.output}
+    calls = [n for n in model.graph.node if n.name.startswith("layers.0.block1.fc2#")]
+    assert len(calls) == 3
+    assert len({made_by[n.input[1]].input[0] for n in calls}) == 1
+    assert len({made_by[n.input[0]].input[1] for n in calls}) == 3
