@@ -22,6 +22,12 @@ from edgerestore.models import ModelSpec
 LARGEST_EXPORT_ERROR = 1e-4
 """Of the graph in ONNX Runtime against the reference network: max error over deviation."""
 
+ROUNDING, ROUNDING_TRIALS, ROUNDING_MARGIN = 1e-6, 4, 3.0
+"""Noise on inputs in [0, 1], how often it is drawn, and the multiple of its effect allowed."""
+
+LARGEST_ROUNDING_ERROR = 0.1
+"""What no sensitivity to rounding excuses."""
+
 SMALLEST_DEVIATION = 0.05
 """What a flat probe, black or of night sky, is taken to deviate by: its own is nearly zero."""
 
@@ -69,7 +75,7 @@ def prepare(
     graph = _exported(rewritten, tile)
     run = reference_run(network)
     expected = run(probe)
-    _check_export(graph, probe, expected)
+    _check_export(graph, run, probe, expected)
     report("measuring the FP32 network")
     scores = evaluate(
         run,
@@ -141,11 +147,31 @@ def _innermost(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:160]}"
 
 
-def _check_export(graph: onnx.ModelProto, probe: Tiles, expected: Tiles) -> None:
+def _check_export(
+    graph: onnx.ModelProto, run: Callable[[Tiles], Tiles], probe: Tiles, expected: Tiles
+) -> None:
     deviation = max(float(expected.std()), SMALLEST_DEVIATION)
     error = float(np.abs(onnx_run(graph)(probe) - expected).max()) / deviation
-    if not error <= LARGEST_EXPORT_ERROR:
+    if error <= LARGEST_EXPORT_ERROR:
+        return
+    allowed = ROUNDING_MARGIN * _moved_by_rounding(run, probe, expected) / deviation
+    allowed = min(max(LARGEST_EXPORT_ERROR, allowed), LARGEST_ROUNDING_ERROR)
+    if not error <= allowed:
         raise EdgeRestoreError(
             f"the exported graph differs from the network by {error:.1e} of its deviation "
-            f"(allowed {LARGEST_EXPORT_ERROR:.0e}); this is a defect of the exporter or a rewrite"
+            f"(allowed {allowed:.0e}); this is a defect of the exporter or a rewrite"
         )
+
+
+def _moved_by_rounding(run: Callable[[Tiles], Tiles], probe: Tiles, expected: Tiles) -> float:
+    """How far the network's own output moves when its input is off by a few units of rounding.
+
+    A network that keeps the largest of its scores jumps wherever two of them are nearly equal:
+    DRSformer has thousands of such choices, and any other order of summation flips some.
+    """
+    rng = np.random.default_rng(0)
+    moved = 0.0
+    for _ in range(ROUNDING_TRIALS):
+        noise = rng.uniform(-1, 1, probe.shape).astype(np.float32) * np.float32(ROUNDING)
+        moved = max(moved, float(np.abs(run(probe + noise) - expected).max()))
+    return moved
