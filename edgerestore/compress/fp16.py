@@ -13,8 +13,12 @@ from edgerestore.errors import EdgeRestoreError
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 
-SENSITIVE_OPERATORS = ("LayerNormalization", "ReduceMean", "Softmax")
-"""Sums over hundreds of values, and exponentials: where published FP16 failures begin."""
+SENSITIVE_OPERATORS = ("Clip", "Div", "LayerNormalization", "ReduceL2", "ReduceMean", "Softmax")
+"""Where FP16 fails: sums over hundreds of values, exponentials, and vectors made unit ones.
+
+The squares of 4,096 values of 5 exceed FP16's largest number, and the 1e-12 that a norm is
+clipped to before the division is zero in it, so that nothing would be divided by nothing.
+"""
 
 NOT_CONVERTED_INPUTS = {"Resize": (1, 2, 3), "Reshape": (1,), "Slice": (1, 2, 3, 4), "Pad": (1, 3)}
 """Inputs that hold sizes, scales or positions and not values of the image."""
@@ -70,7 +74,7 @@ class _Writer:
                     node.input[slot] = self._as(name, wanted)
             self._nodes.append(node)
             for name in node.output:
-                self._type[name] = wanted
+                self._type[name] = _cast_to(node) or wanted
         for output in self._graph.output:
             self._restore(output.name)
         used = {name for node in self._nodes for name in node.input}
@@ -115,6 +119,11 @@ class _Writer:
                     if name == output:
                         names[slot] = inner
         self._nodes.append(helper.make_node("Cast", [inner], [output], name=output, to=FLOAT))
+
+
+def _cast_to(node: onnx.NodeProto) -> int:
+    """The type that a node of the original graph casts to; 0 for any other node."""
+    return node.attribute[0].i if node.op_type == "Cast" else 0
 
 
 def _float_tensors(model: onnx.ModelProto) -> set[str]:
