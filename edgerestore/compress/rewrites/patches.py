@@ -72,7 +72,8 @@ class FoldedBody(nn.Module):
       convolution; positions and its bias are one constant.
     - Normalisation's gain and offset, the task embedding and the score scale are in the
       matrices and the biases behind them. What the embedding adds differs by token.
-    - Queries, keys and values of self-attention come from one product.
+    - Queries, keys and values of self-attention come from one product. What differs by token
+      is added to its parts: TensorRT cannot build it as the bias of a product that is split.
     """
 
     def __init__(self, source: Body, features: int) -> None:
@@ -143,16 +144,17 @@ class FoldedSelfAttention(nn.Module):
         super().__init__()
         self.heads = source.heads
         q, k, v = _projections(source)
-        weight, bias = torch.cat([q, k, v]), torch.cat([q, k, v]) @ norm.bias
-        if embedding is not None:
-            added = embedding @ torch.cat([q, k]).t()
-            bias = bias + torch.cat([added, torch.zeros_like(embedding)], dim=1)
+        weight = torch.cat([q, k, v])
         self.norm = _plain(norm)
-        self.qkv = Product(weight * norm.weight, bias)
+        self.qkv = Product(weight * norm.weight, weight @ norm.bias)
+        added = [] if embedding is None else [embedding @ q.t(), embedding @ k.t()]
+        self.added = nn.ParameterList(table.detach() for table in added)
         self.out = Product(source.out_proj.weight)
 
     def forward(self, tokens: Tensor) -> Tensor:
         q, k, v = self.qkv(self.norm(tokens)).chunk(3, dim=-1)
+        if self.added:
+            q, k = q + self.added[0], k + self.added[1]
         out: Tensor = self.out(_attend(q, k, v, self.heads))
         return out
 
