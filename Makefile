@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS := host,ort,openvino,tensorrt-rtx,evaluate,dev
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench wheel-test slow-test
+.PHONY: demo test check bench support wheel-test slow-test
 
 demo: $(READY)  ## the whole job on the shipped model, ending in demo-report/report.html
 	$(BIN)/edgerestore demo --out demo-report
@@ -25,6 +25,10 @@ check: $(READY)  ## format, lint, types, rings
 bench: $(READY)  ## start-up, and our INT8 beside its peers; on an otherwise idle machine
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/esrt_int8.py
+
+support: $(READY)  ## every network in every backend and precision; measures what is new
+	$(BIN)/python benchmarks/support.py
+	$(BIN)/python benchmarks/support.py --table
 
 wheel-test: $(READY)  ## the built wheel alone, without extras, in an empty environment
 	$(BIN)/python tests/wheel_alone.py

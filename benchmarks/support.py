@@ -1,0 +1,498 @@
+"""Which network runs in which backend and precision: executed, compiled only, or refused and why.
+
+``python benchmarks/support.py`` exports every network, builds every precision for every target as
+``edgerestore build`` does, runs what this machine can run and holds each output against the FP32
+network's in PyTorch; ``--table`` prints the outcome for the README. Each network has a process of
+its own, so that seconds and peak memory are its own. Results are kept as they come, and what is
+already measured under equal conditions is not measured again (``--again`` does).
+
+Networks without shipped weights get random ones from the tensors' names, scaled so that nothing
+fades; INT8 is calibrated on eight crops of the shipped set. Such figures show that a graph is
+computed rightly, not what a precision costs in quality. DRSformer keeps the top k of its
+attention scores: where two scores nearly tie, any rounding may keep the other one, so that its
+figures are lower than those of a network without such a choice, in FP32 as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.metadata
+import math
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgerestore import bundle as bundles
+from edgerestore.models import MODELS, ModelSpec, find_model
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgerestore.build.emit import Emitter
+    from edgerestore.build.source import Source
+    from edgerestore.recipe import PrecisionName, Target
+
+RESULTS = Path(__file__).parent / "results" / "support.json"
+TARGETS = {
+    "x86-openvino": "OpenVINO",
+    "x86-onnxruntime": "ONNX Runtime",
+    "rtx-tensorrt": "TensorRT for RTX",
+}
+PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "fp16", "bf16", "int8")
+COMPUTE_CAPABILITIES = ("8.9",)
+"""One GPU generation is enough to learn whether NVIDIA's builder takes a graph."""
+LEFT_OUT = ("ipt_x3", "ipt_denoise30", "ipt_denoise50")
+"""Each differs from a network that is measured in its head and tail alone; ``ipt_s`` has all."""
+CALIBRATION_CROPS = 8
+LARGEST_EXPORT_S, LARGEST_EXPORT_GIB = 30.0, 6.0
+"""What the export of any network may take; the command fails beyond."""
+LOWEST_DB = {"fp32": 60.0, "fp16": 30.0, "bf16": 20.0, "int8": 10.0}
+"""Of an output to its FP32 reference, relative to the deviation: below, it is another function."""
+VALUE_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
+TOOLS = ("edgerestore", "torch", "onnx", "onnxruntime", "openvino", "nncf", "tensorrt-rtx")
+
+VERIFIED = "executed and verified"
+WRONG = "executed, far from FP32"
+COMPILED = "compiled, not executed"
+REFUSED = "refused"
+
+Tiles = NDArray[np.float32]
+
+
+class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One network in one precision on one target."""
+
+    target: str
+    precision: str
+    status: str
+    reason: str = ""
+    """Why it was refused, in one line."""
+    psnr_db: float | None = None
+    """Of the probe's output to the FP32 network's, peak 1."""
+    relative_db: float | None = None
+    """The same with the output's deviation in the place of the peak."""
+    emulated: bool = False
+    """Whether the figures are ONNX Runtime's on a graph that its own target did not execute."""
+    file_bytes: int = 0
+    weight_ratio: float = 0.0
+    """Bytes of stored constants over those of all parameters, each in the row's precision."""
+    nodes: int = 0
+    """Of the ONNX graph, or of the OpenVINO model that was made from it."""
+    seconds: float = 0.0
+    """For quantizing or converting, writing, compiling and one run."""
+    peak_gib: float = 0.0
+    """Of the process so far: export, and the rows before this one."""
+
+
+class Network(msgspec.Struct, kw_only=True):
+    """One network and its rows."""
+
+    name: str
+    conditions: dict[str, Any]
+    """What the rows depend on: they are kept while it stays the same."""
+    weights: str = ""
+    nodes: int = 0
+    output_deviation: float = 0.0
+    export_seconds: float = 0.0
+    """For rewriting, exporting and checking the graph against the network."""
+    export_peak_gib: float = 0.0
+    """Of the process up to there, PyTorch and the network itself included."""
+    rows: list[Row] = []
+
+    def row(self, target: str, precision: str) -> Row | None:
+        """The row of a case, where it has been measured."""
+        found = (r for r in self.rows if (r.target, r.precision) == (target, precision))
+        return next(found, None)
+
+
+Case = tuple[str, str]
+Results = dict[str, Network]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures and writes; returns 1 where something is wrong or exceeds a bound."""
+    given = _arguments(arguments)
+    if given.measure:
+        _measure(given.measure, [tuple(c.split(":")) for c in given.cases], _own_stdout())
+        return 0
+    results = read_results(given.json)
+    if given.table:
+        print(table(results))
+        return 0
+    for name in given.models:
+        known = results.get(name)
+        conditions = conditions_of(find_model(name))
+        if known is None or known.conditions != conditions:
+            known = results[name] = Network(name=name, conditions=conditions)
+        cases = _cases(given.targets, given.precisions)
+        if given.again:
+            known.rows = [row for row in known.rows if (row.target, row.precision) not in cases]
+        missing = [case for case in cases if known.row(*case) is None]
+        for network in _measured(known, missing):
+            _show(network)
+            write_results(given.json, results)
+    return int(any(problems(results[name]) for name in given.models))
+
+
+def problems(network: Network) -> list[str]:
+    """What of a network must not be: wrong outputs, and an export that takes too much."""
+    found = [f"{r.target} {r.precision}: {r.reason}" for r in network.rows if r.status == WRONG]
+    if network.export_seconds > LARGEST_EXPORT_S:
+        found.append(f"export took {network.export_seconds:.0f} s")
+    if network.export_peak_gib > LARGEST_EXPORT_GIB:
+        found.append(f"export took {network.export_peak_gib:.1f} GiB")
+    return found
+
+
+def conditions_of(spec: ModelSpec) -> dict[str, Any]:
+    """What the results of a network depend on, as JSON gives it back."""
+    versions = {}
+    for tool in TOOLS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[tool] = importlib.metadata.version(tool)
+    conditions = {
+        "config": dict(spec.config),
+        "tile": spec.tile,
+        "params": spec.params,
+        "calibration_crops": CALIBRATION_CROPS,
+        "compute_capabilities": COMPUTE_CAPABILITIES,
+        "versions": versions,
+    }
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(conditions))
+    return plain
+
+
+def read_results(path: Path) -> Results:
+    """The networks measured so far, by name; none where there is no file."""
+    if not path.is_file():
+        return {}
+    return {n.name: n for n in msgspec.json.decode(path.read_bytes(), type=list[Network])}
+
+
+def write_results(path: Path, results: Results) -> None:
+    """Writes all networks in the order of the table of models."""
+    order = [results[name] for name in MODELS if name in results]
+    data = msgspec.json.format(msgspec.json.encode(order), indent=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".new")
+    beside.write_bytes(data + b"\n")
+    beside.replace(path)
+
+
+def table(results: Results) -> str:
+    """The Markdown table: one line a network, one column a backend."""
+    lines = [
+        f"| network | export | {' | '.join(TARGETS.values())} |",
+        "|---|---|" + "---|" * len(TARGETS),
+    ]
+    for network in results.values():
+        export = f"{network.export_seconds:.0f} s, {network.export_peak_gib:.1f} GiB"
+        cells = (_cell([r for r in network.rows if r.target == target]) for target in TARGETS)
+        lines.append(f"| `{network.name}` | {export} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(rows: Sequence[Row]) -> str:
+    """``fp32 138 dB, fp16 71, int8 45``, behind ``compiled:`` where nothing was executed."""
+    rows = sorted(rows, key=lambda row: PRECISIONS.index(row.precision))
+    parts, unit = [], " dB"
+    for row in rows:
+        if row.status == REFUSED:
+            parts.append(f"{row.precision} refused: {row.reason}")
+        elif row.relative_db is None:
+            parts.append(row.precision)
+        else:
+            figure = f"{row.relative_db:.0f}{unit}"
+            wrong = " (wrong)" if row.status == WRONG else ""
+            parts.append(f"{row.precision} {f'({figure})' if row.emulated else figure}{wrong}")
+            unit = ""
+    compiled = any(row.status == COMPILED for row in rows)
+    return ("compiled: " if compiled else "") + (", ".join(parts) or "not measured")
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    every = [name for name, spec in MODELS.items() if not spec.tasks and name not in LEFT_OUT]
+
+    def names(text: str) -> list[str]:
+        return text.split(",")
+
+    parser.add_argument("--models", type=names, default=every)
+    parser.add_argument("--targets", type=names, default=list(TARGETS))
+    parser.add_argument("--precisions", type=names, default=list(PRECISIONS))
+    parser.add_argument("--json", type=Path, default=RESULTS, help="the file to read and to write")
+    parser.add_argument("--again", action="store_true", help="measure what is already measured")
+    parser.add_argument("--table", action="store_true", help="print the table of what is there")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--cases", nargs="*", default=[], help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+def _cases(targets: Sequence[str], precisions: Sequence[str]) -> list[Case]:
+    return [(t, p) for t in targets for p in precisions if p in _target(t).precisions]
+
+
+def _target(name: str) -> Target:
+    from edgerestore.build.request import find_target
+
+    target = find_target(name)
+    if target.compute_capabilities:
+        target = msgspec.structs.replace(target, compute_capabilities=COMPUTE_CAPABILITIES)
+    return target
+
+
+# The parent's side of a network's process.
+
+
+def _measured(network: Network, missing: list[Case]) -> Iterator[Network]:
+    """Measures cases in processes of their own; yields whenever something is new.
+
+    What brings a process down is refused, and a new process goes on behind it.
+    """
+    while missing:
+        cases = [":".join(case) for case in missing]
+        command = [sys.executable, __file__, "--measure", network.name, "--cases", *cases]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                told = msgspec.json.decode(line)
+                if "target" in told:
+                    row = msgspec.convert(told, Row)
+                    missing.remove((row.target, row.precision))
+                    network.rows.append(row)
+                    yield network
+                else:
+                    for field, value in told.items():
+                        setattr(network, field, value)
+        if missing:
+            target, precision = missing.pop(0)
+            reason = f"its process ended with {process.returncode}"
+            row = Row(target=target, precision=precision, status=REFUSED, reason=reason)
+            network.rows.append(row)
+            yield network
+
+
+def _show(network: Network) -> None:
+    row = network.rows[-1]
+    figures = f"{row.relative_db:6.1f} dB" if row.relative_db is not None else " " * 9
+    print(
+        f"{network.name:16}{row.target:18}{row.precision:6}{row.status:24}{figures}"
+        f"{row.seconds:8.1f} s{row.peak_gib:7.2f} GiB  {row.reason}",
+        flush=True,
+    )
+
+
+# The network's own process.
+
+
+def _own_stdout() -> IO[bytes]:
+    """What the parent reads; anything else that is printed goes to standard error."""
+    own = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return own
+
+
+def _measure(name: str, cases: list[Case], out: IO[bytes]) -> None:
+    from edgerestore.build.emit import Emitter
+    from edgerestore.errors import EdgeRestoreError
+
+    def tell(what: object) -> None:
+        out.write(msgspec.json.encode(what) + b"\n")
+        out.flush()
+
+    spec = find_model(name)
+    crops = _crops(spec.tile)
+    network = network_of(spec)
+    clock = time.perf_counter()
+    seconds: list[float] = []
+    try:
+        source = _prepared(spec, network, crops[:1], lambda _: seconds.append(time.perf_counter()))
+    except EdgeRestoreError as error:
+        for target, precision in cases:
+            reason = f"export: {_one_line(error)}"
+            tell(Row(target=target, precision=precision, status=REFUSED, reason=reason))
+        return
+    finally:
+        del network
+    tell(
+        {
+            "weights": "shipped" if spec.weights else "random",
+            "nodes": len(source.graph.graph.node),
+            "output_deviation": float(source.expected.std()),
+            "export_seconds": seconds[-1] - clock,
+            "export_peak_gib": _peak_gib(),
+        }
+    )
+    emitter = Emitter(source.graph, crops, spec.keep_float)
+    for target, precision in cases:
+        with tempfile.TemporaryDirectory() as folder:
+            tell(_row(source, emitter, _target(target), _precision(precision), Path(folder)))
+
+
+def network_of(spec: ModelSpec) -> nn.Module:
+    """With the shipped weights where there are some, else with random ones."""
+    import torch
+
+    from edgerestore.models import build_network
+    from edgerestore.models.weights import load_network
+
+    if spec.weights:
+        return load_network(spec, spec.weights)
+    network = build_network(spec).requires_grad_(False)
+    for name, tensor in network.state_dict().items():
+        tensor.copy_(torch.from_numpy(_filled(name, tuple(tensor.shape))))
+    return network
+
+
+def _filled(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Values from a tensor's name alone, scaled so that nothing fades and nothing grows."""
+    generator = np.random.default_rng(zlib.crc32(name.encode()))
+    values = generator.standard_normal(shape, np.float32)
+    if len(shape) > 1:
+        return values * np.float32(0.5 / np.sqrt(np.prod(shape[1:])))
+    offset = 1 if name.endswith(("weight", "scale")) else 0
+    return np.float32(0.1) * values + np.float32(offset)
+
+
+def _crops(tile: int) -> Tiles:
+    """The shipped set thinned out, the crop with most in it first: it is the probe."""
+    from edgerestore.calibration import crops, read_set
+
+    every = crops(read_set("photos").images, tile, per_picture=1)
+    few = every[:: len(every) // CALIBRATION_CROPS][:CALIBRATION_CROPS]
+    return few[np.argsort([-crop.std() for crop in few])]
+
+
+def _prepared(
+    spec: ModelSpec, network: nn.Module, probe: Tiles, report: Callable[[str], None]
+) -> Source:
+    from edgerestore.build.source import prepare
+    from edgerestore.tiling import DEFAULT_OVERLAP
+
+    return prepare(spec, network, probe, [], tile=spec.tile, overlap=DEFAULT_OVERLAP, report=report)
+
+
+def _precision(name: str) -> PrecisionName:
+    return next(known for known in PRECISIONS if known == name)
+
+
+def _row(
+    source: Source, emitter: Emitter, target: Target, precision: PrecisionName, folder: Path
+) -> Row:
+    from edgerestore.backends import find_backend
+    from edgerestore.build.source import onnx_run
+
+    clock = time.perf_counter()
+    row = Row(target=target.name, precision=precision, status=REFUSED)
+    try:
+        files, _ = emitter.emit(target, precision, folder)
+        row.file_bytes = sum((folder / file).stat().st_size for file in files)
+        stored, row.nodes = _weight_bytes(folder / files[0])
+        row.weight_ratio = stored / (source.spec.params * VALUE_BYTES[precision])
+        backend = find_backend(target.backend)
+        if backend.why_not() is None:
+            session = backend.open(_draft(source, target, precision, folder, files), 0)
+            result = session.run(source.probe)
+            session.close()
+            row.status = VERIFIED
+        else:
+            row.status, row.emulated = COMPILED, True
+            result = onnx_run(emitter.onnx_for(target, precision)[0])(source.probe)
+        _judge(row, result, source.expected)
+    except Exception as error:  # noqa: BLE001
+        # What a quantizer or a runtime raises has no common base, and the table shall hold it.
+        row.reason = _one_line(error)
+    row.seconds, row.peak_gib = time.perf_counter() - clock, _peak_gib()
+    return row
+
+
+def _judge(row: Row, result: Tiles, expected: Tiles) -> None:
+    row.psnr_db = bundles.probe_psnr_db(result, expected)
+    row.relative_db = row.psnr_db + 20 * float(np.log10(expected.std()))
+    if row.relative_db < LOWEST_DB[row.precision]:
+        row.status = WRONG
+        row.reason = f"{row.relative_db:.1f} dB, below {LOWEST_DB[row.precision]:.0f}"
+
+
+def _draft(
+    source: Source, target: Target, precision: PrecisionName, folder: Path, files: Sequence[str]
+) -> bundles.Bundle:
+    """As a build has it before its outcome is known: what a session reads."""
+    from edgerestore.export.onnx import INPUT, OUTPUT
+
+    spec = source.spec
+    return bundles.Bundle(
+        folder,
+        bundles.Manifest(
+            schema=bundles.SCHEMA,
+            model=bundles.ModelFacts(
+                name=spec.name,
+                task=spec.task,
+                scale=spec.scale,
+                border=spec.border,
+                config=dict(spec.config),
+                params=spec.params,
+                weights_sha256="",
+            ),
+            precision=precision,
+            target=bundles.TargetFacts(
+                name=target.name,
+                backend=target.backend,
+                device=target.device,
+                options=target.options.get(precision, {}),
+            ),
+            contract=bundles.Contract(
+                input_name=INPUT,
+                output_name=OUTPUT,
+                batch=1,
+                channels=3,
+                tile=source.tile,
+                overlap=source.overlap,
+                value_range=(0.0, 1.0),
+            ),
+            files={name: (folder / name).stat().st_size for name in files},
+            passes=(),
+            costs=source.costs,
+            calibration=None,
+            accuracy=None,
+            parity=bundles.Parity(status="not compiled, not executed", runtime="none"),
+            tools={},
+        ),
+    )
+
+
+def _weight_bytes(file: Path) -> tuple[int, int]:
+    """Bytes of constants that a model file stores, and its number of operators."""
+    if file.suffix == ".xml":
+        return file.with_suffix(".bin").stat().st_size, file.read_bytes().count(b"<layer ")
+    import onnx
+
+    model = onnx.load(file)
+    weights = model.graph.initializer
+    widths = {w.name: onnx.helper.tensor_dtype_to_np_dtype(w.data_type).itemsize for w in weights}
+    return sum(math.prod(w.dims) * widths[w.name] for w in weights), len(model.graph.node)
+
+
+def _one_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
+
+
+def _peak_gib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+if __name__ == "__main__":
+    sys.exit(main())
