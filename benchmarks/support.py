@@ -33,6 +33,18 @@ from typing import IO, TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from support_results import (
+    COMPILED,
+    REFUSED,
+    TARGETS,
+    VERIFIED,
+    WRONG,
+    Network,
+    Row,
+    read_results,
+    table,
+    write_results,
+)
 
 from edgerestore import bundle as bundles
 from edgerestore.models import MODELS, ModelSpec, find_model
@@ -45,11 +57,6 @@ if TYPE_CHECKING:
     from edgerestore.recipe import PrecisionName, Target
 
 RESULTS = Path(__file__).parent / "results" / "support.json"
-TARGETS = {
-    "x86-openvino": "OpenVINO",
-    "x86-onnxruntime": "ONNX Runtime",
-    "rtx-tensorrt": "TensorRT for RTX",
-}
 PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "fp16", "bf16", "int8")
 COMPUTE_CAPABILITIES = ("8.9",)
 """One GPU generation is enough to learn whether NVIDIA's builder takes a graph."""
@@ -63,62 +70,10 @@ LOWEST_DB = {"fp32": 60.0, "fp16": 30.0, "bf16": 20.0, "int8": 10.0}
 VALUE_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 TOOLS = ("edgerestore", "torch", "onnx", "onnxruntime", "openvino", "nncf", "tensorrt-rtx")
 
-VERIFIED = "executed and verified"
-WRONG = "executed, far from FP32"
-COMPILED = "compiled, not executed"
-REFUSED = "refused"
-
 Tiles = NDArray[np.float32]
 
 
-class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One network in one precision on one target."""
-
-    target: str
-    precision: str
-    status: str
-    reason: str = ""
-    """Why it was refused, in one line."""
-    psnr_db: float | None = None
-    """Of the probe's output to the FP32 network's, peak 1."""
-    relative_db: float | None = None
-    """The same with the output's deviation in the place of the peak."""
-    emulated: bool = False
-    """Whether the figures are ONNX Runtime's on a graph that its own target did not execute."""
-    file_bytes: int = 0
-    weight_ratio: float = 0.0
-    """Bytes of stored constants over those of all parameters, each in the row's precision."""
-    nodes: int = 0
-    """Of the ONNX graph, or of the OpenVINO model that was made from it."""
-    seconds: float = 0.0
-    """For quantizing or converting, writing, compiling and one run."""
-    peak_gib: float = 0.0
-    """Of the process so far: export, and the rows before this one."""
-
-
-class Network(msgspec.Struct, kw_only=True):
-    """One network and its rows."""
-
-    name: str
-    conditions: dict[str, Any]
-    """What the rows depend on: they are kept while it stays the same."""
-    weights: str = ""
-    nodes: int = 0
-    output_deviation: float = 0.0
-    export_seconds: float = 0.0
-    """For rewriting, exporting and checking the graph against the network."""
-    export_peak_gib: float = 0.0
-    """Of the process up to there, PyTorch and the network itself included."""
-    rows: list[Row] = []
-
-    def row(self, target: str, precision: str) -> Row | None:
-        """The row of a case, where it has been measured."""
-        found = (r for r in self.rows if (r.target, r.precision) == (target, precision))
-        return next(found, None)
-
-
 Case = tuple[str, str]
-Results = dict[str, Network]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -143,7 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for network in _measured(known, missing):
             _show(network)
             write_results(given.json, results)
-    return int(any(problems(results[name]) for name in given.models))
+    found = [f"{name}: {problem}" for name in given.models for problem in problems(results[name])]
+    print("\n".join(found) or "nothing is wrong", flush=True)
+    return int(bool(found))
 
 
 def problems(network: Network) -> list[str]:
@@ -172,54 +129,6 @@ def conditions_of(spec: ModelSpec) -> dict[str, Any]:
     }
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(conditions))
     return plain
-
-
-def read_results(path: Path) -> Results:
-    """The networks measured so far, by name; none where there is no file."""
-    if not path.is_file():
-        return {}
-    return {n.name: n for n in msgspec.json.decode(path.read_bytes(), type=list[Network])}
-
-
-def write_results(path: Path, results: Results) -> None:
-    """Writes all networks in the order of the table of models."""
-    order = [results[name] for name in MODELS if name in results]
-    data = msgspec.json.format(msgspec.json.encode(order), indent=1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".new")
-    beside.write_bytes(data + b"\n")
-    beside.replace(path)
-
-
-def table(results: Results) -> str:
-    """The Markdown table: one line a network, one column a backend."""
-    lines = [
-        f"| network | export | {' | '.join(TARGETS.values())} |",
-        "|---|---|" + "---|" * len(TARGETS),
-    ]
-    for network in results.values():
-        export = f"{network.export_seconds:.0f} s, {network.export_peak_gib:.1f} GiB"
-        cells = (_cell([r for r in network.rows if r.target == target]) for target in TARGETS)
-        lines.append(f"| `{network.name}` | {export} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _cell(rows: Sequence[Row]) -> str:
-    """``fp32 138 dB, fp16 71, int8 45``, behind ``compiled:`` where nothing was executed."""
-    rows = sorted(rows, key=lambda row: PRECISIONS.index(row.precision))
-    parts, unit = [], " dB"
-    for row in rows:
-        if row.status == REFUSED:
-            parts.append(f"{row.precision} refused: {row.reason}")
-        elif row.relative_db is None:
-            parts.append(row.precision)
-        else:
-            figure = f"{row.relative_db:.0f}{unit}"
-            wrong = " (wrong)" if row.status == WRONG else ""
-            parts.append(f"{row.precision} {f'({figure})' if row.emulated else figure}{wrong}")
-            unit = ""
-    compiled = any(row.status == COMPILED for row in rows)
-    return ("compiled: " if compiled else "") + (", ".join(parts) or "not measured")
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
