@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgerestore.cli.output import Json, console, print_json, progress, table
+from edgerestore.cli.output import Json, console, count, print_json, progress, table
 
 if TYPE_CHECKING:
     from edgerestore.bench.results import Ratio, Result, Results
@@ -126,9 +126,9 @@ def _cost_table(bundles: list[Result]) -> object:
     for result in bundles:
         made.add_row(
             result.name,
-            _count(result.params),
-            _count(result.macs),
-            _count(result.activations),
+            count(result.params),
+            count(result.macs),
+            count(result.activations),
             _bytes(result.attention_score_bytes),
             _bytes(result.file_bytes),
         )
@@ -170,18 +170,8 @@ def _sum(host: float | None, device: float | None) -> float | None:
     return None if host is None else host + (device or 0.0)
 
 
-def _count(value: float | None) -> str:
-    if value is None:
-        return "-"
-    for unit in ("", "k", "M", "G"):
-        if value < 1000:
-            return f"{value:.3g}{unit}"
-        value /= 1000
-    return f"{value:.3g}T"
-
-
 def _bytes(value: int | None) -> str:
-    return "-" if value is None else f"{_count(value)}B"
+    return "-" if value is None else f"{count(value)}B"
 
 
 def _ratio(ratio: Ratio | None) -> str:

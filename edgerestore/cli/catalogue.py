@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from edgerestore.cli.output import Json, console, print_json, table
+from edgerestore.cli.output import Json, console, count, print_json, table
 
 if TYPE_CHECKING:
     from edgerestore.models import ModelSpec
@@ -30,28 +30,27 @@ def models(json: Json = False) -> None:
         print_json([_model_facts(spec) for spec in MODELS.values()])
         return
     shown = table(
-        "models", "name", "task", "scale", "params", "GMACs", "Mvalues", "score MB", "nodes",
-        "tile", "weights",
-    )  # fmt: skip
+        "models", "name", "task", "params", "MACs", "values", "scores", "nodes", "tile", "weights"
+    )
     unseen: set[str] = set()
     for spec in MODELS.values():
         costs = spec.costs
         unseen.update(costs.not_counted if costs else ())
+        enlarges = f"SR x{spec.scale}" if spec.scale > 1 else spec.task
         shown.add_row(
             spec.name,
-            spec.task,
-            "-" if spec.tasks else f"x{spec.scale}",
-            f"{spec.params:,}",
-            f"{costs.macs / 1e9:.2f}" if costs else "-",
-            f"{costs.activations / 1e6:.1f}" if costs else "-",
-            f"{costs.attention_score_bytes / 1e6:.1f}" if costs else "-",
+            enlarges,
+            count(spec.params),
+            count(costs.macs if costs else None),
+            count(costs.activations if costs else None),
+            f"{count(costs.attention_score_bytes)}B" if costs else "-",
             str(costs.nodes) if costs else "-",
             str(spec.tile),
             "shipped" if spec.weights else "-",
         )
     console().print(shown)
     console().print(
-        "Costs are of one tile in the deployable form: GMACs with attention products, values "
+        "Costs are of one tile in the deployable form: MACs with attention products, values "
         "written by all operators, score matrices in float32, nodes of the ONNX graph. Not "
         f"counted as work: {', '.join(sorted(unseen))}."
     )

@@ -32,6 +32,17 @@ def console() -> Console:
     return Console(highlight=False, markup=False)
 
 
+def count(value: float | None) -> str:
+    """A number in three digits and a unit of thousands, for tables; "-" for none."""
+    if value is None:
+        return "-"
+    for unit in ("", "k", "M", "G"):
+        if value < 1000:
+            return f"{value:.3g}{unit}"
+        value /= 1000
+    return f"{value:.3g}T"
+
+
 def table(title: str, *columns: str) -> Table:
     """A table whose first column is text and whose others are right-aligned."""
     from rich import box
