@@ -47,6 +47,11 @@ def train(
     if read.train is None:
         raise RecipeError(f"{path}: has no [train] table")
     spec = find_model(read.model)
+    if spec.task != "super-resolution":
+        raise RecipeError(
+            f"{path}: '{spec.name}' is for {spec.task}; only super-resolution pairs can be made "
+            "from clean pictures so far"
+        )
     pairs = read_pairs(validate, spec.scale) if validate else []
     out = out or Path("runs", spec.name)
     try:

@@ -107,3 +107,14 @@ def test_recipe_without_training_and_with_a_wrong_key_are_one_line(tmp_path, edg
     done = edgerestore("train", recipe, "--data", tmp_path)
     assert done.returncode == 3
     assert "did you mean 'batch'?" in done.stderr
+
+
+def test_training_for_another_task_than_super_resolution_says_so(
+    edgerestore, pictures: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "rain.toml"
+    recipe.write_text('model = "drt_s"\n[train]\ndata = ["pictures"]\nsteps = 2\n')
+    done = edgerestore("train", recipe, "--data", pictures.parent, "--out", tmp_path / "run")
+    assert done.returncode == 3
+    assert "'drt_s' is for deraining" in done.stderr
+    assert not (tmp_path / "run").exists()
