@@ -55,7 +55,7 @@ def random(name: str) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def photograph(evaluation_folder: Path) -> Tensor:
-    """Two crops of shipped pictures: 2 x 3 x 56 x 112 in [0, 1]."""
+    """Two crops of shipped pictures: 2 x 3 x 56 x 112 in [0, 1], a size that all networks take."""
     crops = []
     for name in ("friends-dog", "rocket-night"):
         image = read_rgb(evaluation_folder / "HR" / f"{name}.png")
@@ -75,6 +75,9 @@ def test_rewrite_computes_the_same_on_photographs(
     name: str, rewrite: str, photograph: Tensor
 ) -> None:
     network = random(name)
+    if name.startswith("drsformer"):
+        # In float64 torch has no fast depthwise convolution.
+        photograph = photograph[:, :, :16, :24]
     names = () if rewrite == "all" else (rewrite,)
     rewritten, changed = deployable(network, names)
     assert any(changed.values())
@@ -97,7 +100,7 @@ def test_equal_scores_are_kept_and_dropped_as_by_the_reference(
             module.depthwise.weight[channels : 2 * channels : 2] = 0
     sorted_once, changed = deployable(network, ("sort_scores_once",))
     assert changed["sort_scores_once"] > 0
-    assert largest_error(network, sorted_once, photograph.float()) <= TOLERANCE
+    assert largest_error(network, sorted_once, photograph[:, :, :32, :40].float()) <= TOLERANCE
 
 
 def test_reference_keeps_as_many_scores_as_it_says_whatever_is_equal() -> None:
