@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import onnx_ir
 import torch
 from onnx import numpy_helper
+from onnx_ir.passes import common
 from onnxscript import opset20
-from onnxscript.optimizer import optimize_ir
+from onnxscript.optimizer import fold_constants_ir
+from onnxscript.rewriter import rewrite
+from onnxscript.rewriter.rules.common import transpose_transpose_rule
 from torch import nn
 
 from edgerestore.errors import EdgeRestoreError
@@ -27,6 +31,7 @@ FOLDED_VALUES = 4096
 
 REFUSED_OPERATORS = {
     "Col2Im": "TensorRT's parser has none, and OpenVINO runs a reference kernel",
+    "Im2Col": "no backend has a fast one",
     "ScatterElements": "slow or absent on every accelerator",
     "ScatterND": "slow or absent on every accelerator",
     "NonZero": "its output's shape is known only at run time",
@@ -43,7 +48,7 @@ def onnx_from_module(module: nn.Module, tile: int, batch: int = 1) -> onnx.Model
     Raises EdgeRestoreError where the graph holds one of :data:`REFUSED_OPERATORS`.
     """
     program = _exported(module, batch, tile)
-    optimize_ir(program.model, input_size_limit=FOLDED_VALUES, output_size_limit=FOLDED_VALUES)
+    _simplify(program.model)
     model = program.model_proto
     _strip(model)
     share_initializers(model)
@@ -123,6 +128,34 @@ def _exported(module: nn.Module, batch: int, tile: int) -> torch.onnx.ONNXProgra
         )
     assert program is not None
     return program
+
+
+def _simplify(model: onnx_ir.Model) -> None:
+    """Folds constants, computes equal things once and drops what has no effect, in place.
+
+    Of onnxscript's general rules only the one that finds work in these graphs: trying all of
+    them on each of DRSformer's nodes takes longer than the rest of the export.
+    """
+    limits: dict[str, Any] = {
+        "onnx_shape_inference": True,
+        "input_size_limit": FOLDED_VALUES,
+        "output_size_limit": FOLDED_VALUES,
+    }
+    common.InlinePass()(model)
+    fold_constants_ir(model, **limits)
+    rewrite(model, pattern_rewrite_rules=[transpose_transpose_rule])
+    # Once more: shapes behind what was folded are constants by now.
+    fold_constants_ir(model, **limits)
+    onnx_ir.passes.Sequential(
+        common.IdentityEliminationPass(),
+        common.RemoveUnusedNodesPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.DeduplicateInitializersPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.RemoveUnusedNodesPass(),
+        common.OutputFixPass(),
+        common.NameFixPass(),
+    )(model)
 
 
 def _stable_sort(
