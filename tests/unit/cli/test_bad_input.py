@@ -79,7 +79,10 @@ FILES = {
 BUILD: dict[str, tuple[str, str]] = {
     "unknown model": ("esrt_s_x3", "unknown model 'esrt_s_x3'; did you mean 'esrt_s_x2'?"),
     "model far from all": ("zzz", "unknown model 'zzz'; known: drsformer, drsformer_light"),
-    "several tasks": ("ipt_s", "'ipt_s' holds several tasks, and a bundle is of one; build ipt_s_x2"),
+    "several tasks": (
+        "ipt_s",
+        "'ipt_s' holds several tasks, and a bundle is of one; build ipt_s_x2",
+    ),
     "unknown target": (
         "esrt_s_x2 --target x86-openvin",
         "unknown target 'x86-openvin'; did you mean 'x86-openvino'?",
