@@ -66,10 +66,36 @@ def int8_openvino(
         if operator.get_type_name() in ("Convolution", "MatMul")
         and _matches(operator.get_friendly_name().partition("/")[0], config.keep_float)
     ]
+    shape_group_weights(source)
     tied = untie_constants(source)
     items = [c[None] for c in crops]
     quantized: openvino.Model = _quantize(source, items, keep, config, smooth=not tied)
     return quantized
+
+
+def shape_group_weights(model: openvino.Model) -> int:
+    """Stores weights of grouped convolutions in the shape that is computed with.
+
+    The reader of ONNX reshapes them in the graph, and NNCF leaves what it finds behind a
+    reshape in float in the file, though it is computed in INT8. Returns how many changed.
+    """
+    from openvino import opset13 as opset
+
+    changed = 0
+    for operator in model.get_ordered_ops():
+        if operator.get_type_name() != "GroupConvolution":
+            continue
+        reshape = operator.input_value(1).get_node()
+        if reshape.get_type_name() != "Reshape":
+            continue
+        source = reshape.input_value(0).get_node()
+        if source.get_type_name() != "Constant":
+            continue
+        data = source.data.reshape(list(reshape.output(0).shape))
+        weights = opset.constant(data, name=source.get_friendly_name())
+        operator.input(1).replace_source_output(weights.output(0))
+        changed += 1
+    return changed
 
 
 def untie_constants(model: openvino.Model) -> bool:

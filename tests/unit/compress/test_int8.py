@@ -185,3 +185,20 @@ def test_recursion_is_quantized_in_onnx_call_by_call_and_stored_once(
     assert len(calls) == 3
     assert len({made_by[n.input[1]].input[0] for n in calls}) == 1
     assert len({made_by[n.input[0]].input[1] for n in calls}) == 3
+
+
+def test_grouped_convolutions_store_their_weights_in_int8(
+    crops16: np.ndarray, tmp_path: Path
+) -> None:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 16, 3, padding=1),
+        torch.nn.Conv2d(16, 16, 3, padding=1, groups=16),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(16, 3, 3, padding=1),
+    ).requires_grad_(False)
+    quantized = int8_openvino(onnx_from_module(network, 16), Int8(()), crops16, tmp_path)
+    constants = [op for op in quantized.get_ordered_ops() if op.get_type_name() == "Constant"]
+    weights = [op for op in constants if tuple(op.shape) == (16, 1, 1, 3, 3)]
+    assert [op.get_element_type().get_type_name() for op in weights] == ["i8"]
