@@ -40,7 +40,7 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     weight_ratio: float = 0.0
     """Bytes of stored constants over those of all parameters, each in the row's precision."""
     nodes: int = 0
-    """Of the ONNX graph, or of the OpenVINO model that was made from it."""
+    """Of an ONNX graph; OpenVINO counts its constants among its own."""
     seconds: float = 0.0
     """For quantizing or converting, writing, compiling and one run."""
     peak_gib: float = 0.0
@@ -57,7 +57,7 @@ class Network(msgspec.Struct, kw_only=True):
     nodes: int = 0
     output_deviation: float = 0.0
     export_seconds: float = 0.0
-    """For rewriting, exporting and checking the graph against the network."""
+    """Of CPU, which holds on a busy machine too: rewriting, exporting and checking the graph."""
     export_peak_gib: float = 0.0
     """Of the process up to there, PyTorch and the network itself included."""
     rows: list[Row] = []
