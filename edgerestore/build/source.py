@@ -73,6 +73,7 @@ def prepare(
     report("rewriting and exporting")
     rewritten, changed = deployable(network)
     graph = _exported(rewritten, tile)
+    report("checking the export")
     run = reference_run(network)
     expected = run(probe)
     _check_export(graph, run, probe, expected)
