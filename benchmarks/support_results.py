@@ -57,9 +57,9 @@ class Network(msgspec.Struct, kw_only=True):
     nodes: int = 0
     output_deviation: float = 0.0
     export_seconds: float = 0.0
-    """Of CPU, which holds on a busy machine too: rewriting, exporting and checking the graph."""
+    """Of CPU, which holds on a busy machine too, for rewriting and exporting."""
     export_peak_gib: float = 0.0
-    """Of the process up to there, PyTorch and the network itself included."""
+    """Of the process up to the export's check: PyTorch and the network itself included."""
     rows: list[Row] = []
 
     def row(self, target: str, precision: str) -> Row | None:
