@@ -162,6 +162,7 @@ def _quantize(model: Any, items: list[Any], keep: list[str], config: Int8, *, sm
     from nncf.quantization.advanced_parameters import (
         AdvancedQuantizationParameters,
         AdvancedSmoothQuantParameters,
+        QuantizationParameters,
     )
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
@@ -175,6 +176,10 @@ def _quantize(model: Any, items: list[Any], keep: list[str], config: Int8, *, sm
             model_type=nncf.ModelType.TRANSFORMER,
             ignored_scope=nncf.IgnoredScope(names=keep),
             advanced_parameters=AdvancedQuantizationParameters(
+                # Inputs of depthwise convolutions too: ONNX Runtime takes scalar zero points only.
+                activations_quantization_params=QuantizationParameters(per_channel=False)
+                if isinstance(model, onnx.ModelProto)
+                else None,
                 activations_range_estimator_params=RangeEstimatorParametersSet.HISTOGRAM,
                 smooth_quant_alphas=AdvancedSmoothQuantParameters()
                 if smooth
