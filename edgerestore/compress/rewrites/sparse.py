@@ -94,53 +94,74 @@ class PairedFeedForward(nn.Module):
     A grouped convolution from two channels to one has no fast kernel anywhere: it takes a
     third of DRSformer's time in OpenVINO. It is the sum of two depthwise ones, over the first
     and over the second channel of each group. The first convolution's outputs can be put in
-    any order, so they come as all first channels and then all second ones.
+    any order, so two of half its width give all first channels and all second ones.
 
     With an odd hidden width h, groups of the larger kernels are off by one channel against
-    those of the smaller, and one group of each half joins a channel of both. Slices shifted by
-    one, and three channels computed twice, bring all of them together.
+    those of the smaller, and one group of each half joins a channel of both. A slice shifted
+    by one, and three channels computed twice, bring all of them together.
     """
 
     def __init__(self, source: MixedScaleFeedForward) -> None:
         super().__init__()
-        hidden = source.mix_small.out_channels
-        plan = _Pairing(hidden)
-        self.shift, self.width = plan.shift, plan.width
-        self.expand = _selected(source.expand, torch.tensor(plan.evens + plan.odds))
+        plan = _Pairing(source.mix_small.out_channels)
+        self.width = plan.width
+        self.expands = nn.ModuleList(
+            _selected(source.expand, torch.tensor(part)) for part in (plan.evens, plan.odds)
+        )
         small, large = source.small.weight.detach(), source.large.weight.detach()
-        mixes = torch.cat([_framed(source.mix_small.weight), source.mix_large.weight.detach()])
-        self.small = _depthwise(small[plan.evens + plan.odds])
-        first = large[plan.evens + plan.odds]
+        lent = large[plan.odds]
         for slot in plan.lent:
-            first[len(plan.evens) + slot] = _framed(small[plan.odds[slot] : plan.odds[slot] + 1])
-        self.large = _depthwise(first)
+            lent[slot] = _framed(small[plan.odds[slot]])
+        firsts = ((small[plan.evens], small[plan.odds]), (large[plan.evens], lent))
+        mixes = torch.cat([_framed(source.mix_small.weight), source.mix_large.weight.detach()])
         reduce = source.reduce.weight.detach()
-        self.mixes, self.reduces = nn.ModuleList(), nn.ModuleList()
-        for shift, groups in ((0, plan.small_groups), (plan.shift, plan.large_groups)):
-            mix = mixes.new_zeros(len(plan.evens) + len(plan.odds), 1, 5, 5)
+        self.branches = nn.ModuleList()
+        for (even, odd), shift, groups in zip(
+            firsts, (0, plan.shift), (plan.small_groups, plan.large_groups), strict=True
+        ):
+            even_mix, odd_mix = (mixes.new_zeros(len(part), 1, 5, 5) for part in (even, odd))
             columns = reduce.new_zeros(reduce.shape[0], plan.width, 1, 1)
             for slot, group in enumerate(groups):
                 if group is not None:
                     number, first_is_even = group
-                    even, odd = (0, 1) if first_is_even else (1, 0)
-                    mix[slot + shift, 0] = mixes[number, even]
-                    mix[len(plan.evens) + slot, 0] = mixes[number, odd]
+                    even_mix[slot + shift, 0] = mixes[number, 0 if first_is_even else 1]
+                    odd_mix[slot, 0] = mixes[number, 1 if first_is_even else 0]
                     columns[:, slot] = reduce[:, number]
-            self.mixes.append(_depthwise(mix))
-            conv = nn.Conv2d(plan.width, reduce.shape[0], 1, bias=False)
-            conv.weight.data = columns
-            self.reduces.append(conv)
+            self.branches.append(_PairedBranch(even, odd, even_mix, odd_mix, columns, shift))
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.expand(x)
-        one = self._mixed(torch.relu(self.small(x)), 0, 0)
-        return one + self._mixed(torch.relu(self.large(x)), 1, self.shift)
+        evens, odds = (expand(x) for expand in self.expands)
+        small, large = (branch(evens, odds) for branch in self.branches)
+        out: Tensor = small + large
+        return out
 
-    def _mixed(self, x: Tensor, number: int, shift: int) -> Tensor:
-        x = self.mixes[number](x)
-        evens, odds = x[:, shift : shift + self.width], x[:, -self.width :]
-        out: Tensor = self.reduces[number](torch.relu(evens + odds))
+
+class _PairedBranch(nn.Module):
+    """What becomes of one kernel size: its first channels and its second, mixed and reduced."""
+
+    def __init__(
+        self,
+        even: Tensor,
+        odd: Tensor,
+        even_mix: Tensor,
+        odd_mix: Tensor,
+        columns: Tensor,
+        shift: int,
+    ) -> None:
+        super().__init__()
+        self.shift, self.width = shift, len(odd)
+        self.even, self.odd = _depthwise(even), _depthwise(odd)
+        self.even_mix, self.odd_mix = _depthwise(even_mix), _depthwise(odd_mix)
+        self.reduce = nn.Conv2d(columns.shape[1], columns.shape[0], 1, bias=False)
+        self.reduce.weight.data = columns
+
+    def forward(self, evens: Tensor, odds: Tensor) -> Tensor:
+        mixed = self.even_mix(torch.relu(self.even(evens)))
+        if mixed.shape[1] > self.width:
+            mixed = mixed[:, self.shift : self.shift + self.width]
+        mixed = mixed + self.odd_mix(torch.relu(self.odd(odds)))
+        out: Tensor = self.reduce(torch.relu(mixed))
         return out
 
 
@@ -244,7 +265,7 @@ def _weight(conv: nn.Module) -> Tensor:
 
 
 def _framed(weight: Tensor) -> Tensor:
-    """O x I x k x k -> O x I x 5 x 5, zeros around."""
+    """... x k x k -> ... x 5 x 5, zeros around."""
     margin = (5 - weight.shape[-1]) // 2
     return nn.functional.pad(weight.detach(), (margin,) * 4)
 
