@@ -22,9 +22,9 @@ check: $(READY)  ## format, lint, types, rings
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## start-up, and our INT8 beside its peers; on an otherwise idle machine
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/esrt_int8.py
+bench: $(READY)  ## start-up, our forms and our INT8 beside their peers; on an otherwise idle machine
+	status=0; for name in startup attention_memory deployable esrt_int8; do \
+	  $(BIN)/python benchmarks/$$name.py || status=$$?; done; exit $$status
 
 support: $(READY)  ## every network in every backend and precision; measures what is new
 	$(BIN)/python benchmarks/support.py
