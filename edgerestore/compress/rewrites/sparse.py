@@ -5,13 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from edgerestore.compress.rewrites.replacing import replace_each
 from edgerestore.models.drsformer import (
     EXPERTS,
-    STEPS,
-    ExpertCompensator,
     MixedScaleFeedForward,
     MixtureStep,
-    SparseBlock,
     TopKAttention,
 )
 
@@ -21,12 +19,7 @@ SMALLEST_NORM = 1e-12
 
 def sort_scores_once(network: nn.Module) -> int:
     """Puts :class:`SortedAttention` in the place of every top-k attention."""
-    changed = 0
-    for module in network.modules():
-        if isinstance(module, SparseBlock) and isinstance(module.attention, TopKAttention):
-            module.attention = SortedAttention(module.attention)
-            changed += 1
-    return changed
+    return replace_each(network, TopKAttention, SortedAttention)
 
 
 class SortedAttention(nn.Module):
@@ -78,14 +71,7 @@ class SortedAttention(nn.Module):
 
 def pair_depthwise(network: nn.Module) -> int:
     """Puts :class:`PairedFeedForward` in the place of every mixed-scale feed-forward."""
-    changed = 0
-    for module in network.modules():
-        if isinstance(module, SparseBlock) and isinstance(
-            module.feed_forward, MixedScaleFeedForward
-        ):
-            module.feed_forward = PairedFeedForward(module.feed_forward)
-            changed += 1
-    return changed
+    return replace_each(network, MixedScaleFeedForward, PairedFeedForward)
 
 
 class PairedFeedForward(nn.Module):
@@ -216,15 +202,7 @@ class _Pairing:
 
 def join_experts(network: nn.Module) -> int:
     """Puts :class:`JoinedStep` in the place of every step of a mixture of experts."""
-    changed = 0
-    for module in network.modules():
-        if isinstance(module, ExpertCompensator):
-            for number in range(STEPS):
-                step = module.steps[number]
-                if isinstance(step, MixtureStep):
-                    module.steps[number] = JoinedStep(step)
-                    changed += 1
-    return changed
+    return replace_each(network, MixtureStep, JoinedStep)
 
 
 class JoinedStep(nn.Module):

@@ -7,18 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgerestore.compress.rewrites.products import Product
+from edgerestore.compress.rewrites.replacing import replace_each
 from edgerestore.models.esrt import EfficientTransformer
 
 
 def shift_tokens(network: nn.Module) -> int:
     """Puts :class:`ShiftedTransformer` in the place of every efficient transformer."""
-    changed = 0
-    for parent in list(network.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, EfficientTransformer):
-                setattr(parent, name, ShiftedTransformer(child))
-                changed += 1
-    return changed
+    return replace_each(network, EfficientTransformer, ShiftedTransformer)
 
 
 class ShiftedTransformer(nn.Module):

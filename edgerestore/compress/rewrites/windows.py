@@ -7,18 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgerestore.compress.rewrites.products import Product
+from edgerestore.compress.rewrites.replacing import replace_each
 from edgerestore.models.drt import RecursiveLayer, WindowBlock, from_windows, to_windows
 
 
 def enter_windows(network: nn.Module) -> int:
     """Puts :class:`WindowLayer` in the place of every recursive layer."""
-    changed = 0
-    for parent in list(network.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, RecursiveLayer):
-                setattr(parent, name, WindowLayer(child))
-                changed += 1
-    return changed
+    return replace_each(network, RecursiveLayer, WindowLayer)
 
 
 class WindowLayer(nn.Module):
