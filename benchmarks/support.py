@@ -302,18 +302,20 @@ def _row(
     source: Source, emitter: Emitter, target: Target, precision: PrecisionName, folder: Path
 ) -> Row:
     from edgerestore.backends import find_backend
+    from edgerestore.build.draft import draft_manifest
     from edgerestore.build.source import onnx_run
 
     clock = time.perf_counter()
     row = Row(target=target.name, precision=precision, status=REFUSED)
     try:
-        files, _ = emitter.emit(target, precision, folder)
+        files, passes = emitter.emit(target, precision, folder)
         row.file_bytes = sum((folder / file).stat().st_size for file in files)
         stored, row.nodes = _weight_bytes(folder / files[0])
         row.weight_ratio = stored / (source.spec.params * VALUE_BYTES[precision])
         backend = find_backend(target.backend)
         if backend.why_not() is None:
-            session = backend.open(_draft(source, target, precision, folder, files), 0)
+            manifest = draft_manifest(source, target, precision, folder, files, passes, "")
+            session = backend.open(bundles.Bundle(folder, manifest), 0)
             result = session.run(source.probe)
             session.close()
             row.status = VERIFIED
@@ -334,53 +336,6 @@ def _judge(row: Row, result: Tiles, expected: Tiles) -> None:
     if row.relative_db < LOWEST_DB[row.precision]:
         row.status = WRONG
         row.reason = f"{row.relative_db:.1f} dB, below {LOWEST_DB[row.precision]:.0f}"
-
-
-def _draft(
-    source: Source, target: Target, precision: PrecisionName, folder: Path, files: Sequence[str]
-) -> bundles.Bundle:
-    """As a build has it before its outcome is known: what a session reads."""
-    from edgerestore.export.onnx import INPUT, OUTPUT
-
-    spec = source.spec
-    return bundles.Bundle(
-        folder,
-        bundles.Manifest(
-            schema=bundles.SCHEMA,
-            model=bundles.ModelFacts(
-                name=spec.name,
-                task=spec.task,
-                scale=spec.scale,
-                border=spec.border,
-                config=dict(spec.config),
-                params=spec.params,
-                weights_sha256="",
-            ),
-            precision=precision,
-            target=bundles.TargetFacts(
-                name=target.name,
-                backend=target.backend,
-                device=target.device,
-                options=target.options.get(precision, {}),
-            ),
-            contract=bundles.Contract(
-                input_name=INPUT,
-                output_name=OUTPUT,
-                batch=1,
-                channels=3,
-                tile=source.tile,
-                overlap=source.overlap,
-                value_range=(0.0, 1.0),
-            ),
-            files={name: (folder / name).stat().st_size for name in files},
-            passes=(),
-            costs=source.costs,
-            calibration=None,
-            accuracy=None,
-            parity=bundles.Parity(status="not compiled, not executed", runtime="none"),
-            tools={},
-        ),
-    )
 
 
 def _weight_bytes(file: Path) -> tuple[int, int]:

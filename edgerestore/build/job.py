@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from edgerestore import bundle as bundles
 from edgerestore.backends import find_backend
 from edgerestore.build import gate
+from edgerestore.build.draft import draft_manifest
 from edgerestore.build.emit import Emitter
 from edgerestore.build.origin import Origin
 from edgerestore.build.source import Source, Tiles, onnx_run, prepare
@@ -23,7 +23,6 @@ from edgerestore.compress.int8 import Int8, check_patterns
 from edgerestore.compress.sensitivity import module_sensitivities
 from edgerestore.errors import AccuracyError, InputError
 from edgerestore.evaluation import ImagePair, Score, evaluate, protocol
-from edgerestore.export.onnx import INPUT, OUTPUT
 from edgerestore.files import require_writable, sha256_of
 from edgerestore.models import ModelSpec
 from edgerestore.recipe import PrecisionName, Target
@@ -33,7 +32,6 @@ PARITY_MARGIN_DB = 6.0
 """How much nearer to the FP32 output the build was than another machine must come."""
 HIGHEST_FLOOR_DB = 70.0
 SENSITIVITY_CROPS = 2
-TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf", "tensorrt-rtx")
 
 Report = Callable[[str], None]
 
@@ -221,56 +219,15 @@ class _Builder:
         files: list[str],
         passes: list[bundles.PassFacts],
     ) -> Manifest:
-        job, spec = self.job, self.job.spec
-        quantized = any(p.name == "int8" for p in passes)
-        return Manifest(
-            schema=bundles.SCHEMA,
-            model=bundles.ModelFacts(
-                name=spec.name,
-                task=spec.task,
-                scale=spec.scale,
-                border=spec.border,
-                config=dict(spec.config),
-                params=spec.params,
-                weights_sha256=sha256_of(job.origin.weights),
-            ),
-            precision=precision,
-            target=bundles.TargetFacts(
-                name=target.name,
-                backend=target.backend,
-                device=target.device,
-                options=target.options.get(precision, {}),
-            ),
-            contract=bundles.Contract(
-                input_name=INPUT,
-                output_name=OUTPUT,
-                batch=1,
-                channels=3,
-                tile=job.tile,
-                overlap=job.overlap,
-                value_range=(0.0, 1.0),
-            ),
-            files={name: (folder / name).stat().st_size for name in files},
-            passes=(self.source.rewrite, *passes),
-            costs=self.source.costs,
-            calibration=bundles.CalibrationFacts(
-                name=job.calibration.name,
-                crops=len(self.emitter.crops),
-                sha256=job.calibration.sha256,
-            )
-            if quantized
-            else None,
-            accuracy=None,
-            parity=Parity(status="not compiled, not executed", runtime="none"),
-            tools=_tools(),
+        job = self.job
+        manifest = draft_manifest(
+            self.source, target, precision, folder, files, passes, sha256_of(job.origin.weights)
         )
-
-
-def _tools() -> dict[str, str]:
-    versions = {"edgerestore": importlib.metadata.version("edgerestore")}
-    for name in TOOLS:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
+        if all(p.name != "int8" for p in passes):
+            return manifest
+        calibration = bundles.CalibrationFacts(
+            name=job.calibration.name,
+            crops=len(self.emitter.crops),
+            sha256=job.calibration.sha256,
+        )
+        return msgspec.structs.replace(manifest, calibration=calibration)

@@ -19,7 +19,11 @@ from onnx_ir.passes import common
 from onnxscript import opset20
 from onnxscript.optimizer import fold_constants_ir
 from onnxscript.rewriter import rewrite
-from onnxscript.rewriter.rules.common import transpose_transpose_rule
+from onnxscript.rewriter.rules.common import (
+    remove_optional_bias_from_conv_rule,
+    remove_optional_bias_from_gemm_rule,
+    transpose_transpose_rule,
+)
 from torch import nn
 
 from edgerestore.errors import EdgeRestoreError
@@ -133,8 +137,9 @@ def _exported(module: nn.Module, batch: int, tile: int) -> torch.onnx.ONNXProgra
 def _simplify(model: onnx_ir.Model) -> None:
     """Folds constants, computes equal things once and drops what has no effect, in place.
 
-    Of onnxscript's general rules only the one that finds work in these graphs: trying all of
-    them on each of DRSformer's nodes takes longer than the rest of the export.
+    Of onnxscript's general rules only those that find work in these graphs: trying all of
+    them on each of DRSformer's nodes takes longer than the rest of the export. A convolution
+    without bias is exported with one of zeros, which NNCF would take for a bias to correct.
     """
     limits: dict[str, Any] = {
         "onnx_shape_inference": True,
@@ -143,7 +148,14 @@ def _simplify(model: onnx_ir.Model) -> None:
     }
     common.InlinePass()(model)
     fold_constants_ir(model, **limits)
-    rewrite(model, pattern_rewrite_rules=[transpose_transpose_rule])
+    rewrite(
+        model,
+        pattern_rewrite_rules=[
+            transpose_transpose_rule,
+            remove_optional_bias_from_conv_rule,
+            remove_optional_bias_from_gemm_rule,
+        ],
+    )
     # Once more: shapes behind what was folded are constants by now.
     fold_constants_ir(model, **limits)
     onnx_ir.passes.Sequential(
