@@ -112,25 +112,34 @@ class RecursiveLayer(nn.Module):
         return out
 
 
-class ImageNetStatistics(nn.Module):
-    """Takes ImageNet's mean and deviation off an image and puts them back."""
+class EnterStatistics(nn.Module):
+    """Takes ImageNet's mean and deviation off an image."""
 
-    def __init__(self, inverse: bool) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.inverse = inverse
+        self.mean: Tensor
+        self.deviation: Tensor
         for name, values in (("mean", IMAGENET_MEAN), ("deviation", IMAGENET_DEVIATION)):
             self.register_buffer(name, torch.tensor(values).reshape(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        return (image - self.get_buffer("mean")) / self.get_buffer("deviation")
+        return (image - self.mean) / self.deviation
 
-    def last_step(self, y: Tensor) -> Tensor:
-        """The network's last step, which in the publication is not the first one's inverse.
 
-        The authors compute ``(y + mean) * deviation``; their weights were trained around it.
-        """
-        mean, deviation = self.get_buffer("mean"), self.get_buffer("deviation")
-        return y * deviation + mean if self.inverse else (y + mean) * deviation
+class LeaveStatistics(EnterStatistics):
+    """The network's last step, which in the publication is not the first one's inverse.
+
+    The authors compute ``(y + mean) * deviation``; their weights were trained around it.
+    """
+
+    def __init__(self, inverse: bool) -> None:
+        super().__init__()
+        self.inverse = inverse
+
+    def forward(self, y: Tensor) -> Tensor:
+        if self.inverse:
+            return y * self.deviation + self.mean
+        return (y + self.mean) * self.deviation
 
 
 class DRT(nn.Module):
@@ -143,19 +152,20 @@ class DRT(nn.Module):
         super().__init__()
         self.config = config
         dim, patch = config.dim, config.patch
-        self.statistics = ImageNetStatistics(config.inverse)
+        self.enter: nn.Module = EnterStatistics()
         self.embed = nn.Conv2d(3, dim, patch, stride=patch)
         self.layers = nn.ModuleList(RecursiveLayer(config) for _ in range(config.layers))
         self.unembed = nn.Conv2d(dim, 3 * patch * patch, 3, padding=1)
         self.shuffle = nn.PixelShuffle(patch) if patch > 1 else nn.Identity()
+        self.leave: nn.Module = LeaveStatistics(config.inverse)
 
     def forward(self, image: Tensor) -> Tensor:
-        x = self.statistics(image)
+        x = self.enter(image)
         inner = features = self.embed(x)
         for layer in self.layers:
             features = layer(features)
-        out: Tensor = self.shuffle(self.unembed(features + inner))
-        return self.statistics.last_step(out + x)
+        out: Tensor = self.leave(self.shuffle(self.unembed(features + inner)) + x)
+        return out
 
 
 def build(**config: Any) -> DRT:

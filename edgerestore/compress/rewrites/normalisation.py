@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from edgerestore.models.drsformer import SparseBlock
-from edgerestore.models.drt import DRT, ImageNetStatistics, WindowBlock
+from edgerestore.models.drt import DRT, LeaveStatistics, WindowBlock
 
 
 def fold_norms(network: nn.Module) -> int:
@@ -32,11 +32,10 @@ def fold_statistics(network: nn.Module) -> int:
     ``(y + (image - m) / s + m) * s`` is ``s * y + image - m + s * m``: the image is added as
     it came, and everything else is in the convolution.
     """
-    if not isinstance(network, DRT):
+    if not isinstance(network, DRT) or not isinstance(network.leave, LeaveStatistics):
         return 0
-    statistics, embed, unembed = network.statistics, network.embed, network.unembed
-    mean = statistics.get_buffer("mean").reshape(3)
-    deviation = statistics.get_buffer("deviation").reshape(3)
+    embed, unembed, leave = network.embed, network.unembed, network.leave
+    mean, deviation = leave.mean.reshape(3), leave.deviation.reshape(3)
     assert embed.bias is not None
     assert unembed.bias is not None
     with torch.no_grad():
@@ -46,24 +45,10 @@ def fold_statistics(network: nn.Module) -> int:
         gain = deviation.repeat_interleave(phases)
         unembed.weight *= gain[:, None, None, None]
         unembed.bias *= gain
-        if not statistics.inverse:
+        if not leave.inverse:
             unembed.bias += (deviation * mean - mean).repeat_interleave(phases)
-    network.statistics = NoStatistics()
+    network.enter = network.leave = nn.Identity()
     return 2
-
-
-class NoStatistics(ImageNetStatistics):
-    """What is left of the statistics once both convolutions hold them: nothing."""
-
-    def __init__(self) -> None:
-        nn.Module.__init__(self)
-
-    def forward(self, image: Tensor) -> Tensor:
-        return image
-
-    def last_step(self, y: Tensor) -> Tensor:
-        """Returns ``y``."""
-        return y
 
 
 def _fold(norm: nn.LayerNorm, reader: Tensor | nn.Module) -> None:
