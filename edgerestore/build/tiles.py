@@ -105,24 +105,19 @@ def candidate_tiles(spec: ModelSpec) -> list[int]:
     if rule.maximum is not None and rule.minimum == rule.maximum:
         return [rule.minimum]
     step = rule.multiple_of if rule.multiple_of >= STEP else STEP
-    tiles = {tile for tile in range(step, LARGEST + 1, step) if takes(rule, tile)}
+    tiles = {tile for tile in range(step, LARGEST + 1, step) if rule.takes(tile)}
     return sorted({tile for tile in tiles if tile >= SMALLEST} | {spec.tile})
 
 
 def check_tile(name: str, rule: SizeRule, tile: int) -> None:
     """Raises InputError, with the nearest tiles, for one that the size rule does not take."""
-    if takes(rule, tile):
+    if rule.takes(tile):
         return
     step = rule.multiple_of
     below = min(tile, rule.maximum or tile) // step * step
     above = -(-max(tile, rule.minimum) // step) * step
-    nearest = " and ".join(str(side) for side in (below, above) if side and takes(rule, side))
+    nearest = " and ".join(str(side) for side in (below, above) if side and rule.takes(side))
     raise InputError(f"--tile {tile}: '{name}' takes {rule}; the nearest: {nearest}")
-
-
-def takes(rule: SizeRule, side: int) -> bool:
-    """As :meth:`SizeRule.takes`, and False beyond the maximum."""
-    return (rule.maximum is None or side <= rule.maximum) and rule.takes(side)
 
 
 def works_of(network: nn.Module, tiles: Sequence[int]) -> dict[int, Work]:

@@ -41,8 +41,8 @@ class SizeRule:
     """None where nothing but memory bounds it."""
 
     def takes(self, side: int) -> bool:
-        """Whether a side of this many pixels needs no padding."""
-        return side == self.fitting(side)
+        """Whether a side of this many pixels needs no padding, and is not too large."""
+        return (self.maximum is None or side <= self.maximum) and side == self.fitting(side)
 
     def fitting(self, side: int) -> int:
         """The smallest side of at least this many pixels that the network takes.
