@@ -36,10 +36,10 @@ def models(json: Json = False) -> None:
     for spec in MODELS.values():
         costs = spec.costs
         unseen.update(costs.not_counted if costs else ())
-        enlarges = f"SR x{spec.scale}" if spec.scale > 1 else spec.task
+        task = f"SR x{spec.scale}" if spec.scale > 1 else spec.task
         shown.add_row(
             spec.name,
-            enlarges,
+            task,
             count(spec.params),
             count(costs.macs if costs else None),
             count(costs.activations if costs else None),

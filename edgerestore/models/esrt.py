@@ -1,7 +1,7 @@
 """ESRT, Efficient Super-Resolution Transformer (Lu et al., CVPRW 2022; arXiv 2108.11084).
 
 The reference form: faithful to the publication, trained in this form and exported
-after :mod:`edgerestore.compress.rewrite` has put it into its deployable form.
+after :mod:`edgerestore.compress.rewrites` has put it into its deployable form.
 """
 
 from __future__ import annotations

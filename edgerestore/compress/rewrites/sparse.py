@@ -90,7 +90,6 @@ class PairedFeedForward(nn.Module):
     def __init__(self, source: MixedScaleFeedForward) -> None:
         super().__init__()
         plan = _Pairing(source.mix_small.out_channels)
-        self.width = plan.width
         self.expands = nn.ModuleList(
             _selected(source.expand, torch.tensor(part)) for part in (plan.evens, plan.odds)
         )
