@@ -54,7 +54,8 @@ if TYPE_CHECKING:
 
     from edgerestore.build.emit import Emitter
     from edgerestore.build.source import Source
-    from edgerestore.recipe import PrecisionName, Target
+    from edgerestore.recipe import Target
+    from edgerestore.recipe.scalars import PrecisionName
 
 RESULTS = Path(__file__).parent / "results" / "support.json"
 PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "fp16", "bf16", "int8")

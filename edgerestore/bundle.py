@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from edgerestore.errors import BundleError, CheckFailedError
 from edgerestore.files import replacing_folder, sha256_of
-from edgerestore.recipe import PrecisionName
+from edgerestore.recipe.scalars import PrecisionName
 
 SCHEMA = 1
 MANIFEST = "bundle.json"

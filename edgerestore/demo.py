@@ -26,7 +26,8 @@ from edgerestore.errors import MissingPartError
 from edgerestore.evaluation import ImagePair, read_pairs
 from edgerestore.files import replacing
 from edgerestore.models import find_model
-from edgerestore.recipe import PrecisionName, Target
+from edgerestore.recipe import Target
+from edgerestore.recipe.scalars import PrecisionName
 from edgerestore.report.html import write_report
 from edgerestore.report.pictures import Picture
 from edgerestore.report.verdicts import BundleAccuracy

@@ -69,26 +69,41 @@ def layouts(scale: int, scale_dir: str | None = None) -> tuple[Layout, ...]:
     return (
         Layout("HR", f"LR_bicubic/{folder}", degraded_suffix=suffix),
         Layout("target", "input"),
-        Layout("norain", "rainL", truth_prefix="norain-", degraded_prefix="rain-"),
+        *(
+            Layout("norain", rain, truth_prefix="norain-", degraded_prefix="rain-")
+            for rain in ("rainL", "rain", "rainH")
+        ),
+        Layout("gt", "synthetic"),
     )
 
 
-def read_pairs(root: Path, scale: int, scale_dir: str | None = None) -> list[ImagePair]:
+def read_pairs(
+    root: Path,
+    scale: int,
+    scale_dir: str | None = None,
+    *,
+    degraded: str | None = None,
+    takes: Callable[[str], bool] | None = None,
+) -> list[ImagePair]:
     """Reads the pairs below ``root``, sorted by name.
 
     ``root`` holds ``HR/`` and ``LR_bicubic/X<scale>/`` (or ``LR_bicubic/<scale_dir>/``), or
-    ``input/`` and ``target/``, or ``rainL/`` and ``norain/``. LR names are the HR name, or
-    that with ``x<scale>`` behind its stem. Raises InputError for another layout, for an
-    image without its partner and for sizes that do not correspond, ImageError for damage.
+    ``input/`` and ``target/``, or ``norain/`` and ``rainL/``, ``rain/`` or ``rainH/``, or
+    ``gt/`` and ``synthetic/``; the first of these that is there, or the one whose folder
+    ``degraded`` names. LR names are the HR name, or that with ``x<scale>`` behind its stem.
+
+    ``takes`` picks pairs by the file name of the truth; a truth may then lack its partner.
+    Raises InputError for another layout, for an image without its partner and for sizes that
+    do not correspond, ImageError for damage.
     """
-    known = layouts(scale, scale_dir)
+    known = [item for item in layouts(scale, scale_dir) if degraded in (None, item.degraded)]
     for layout in known:
         if (root / layout.truth).is_dir() and (root / layout.degraded).is_dir():
-            return _read_layout(root, layout, scale)
+            return _read_layout(root, layout, scale, takes)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
     wanted = "; ".join(f"{item.degraded}/ and {item.truth}/" for item in known)
-    raise InputError(f"{root}: holds no pairs; expected {wanted}")
+    raise InputError(f"{root}: holds no pairs; expected {wanted or 'another layout'}")
 
 
 def evaluate(
@@ -155,16 +170,19 @@ def protocol(*, border: int, tile: int, overlap: int) -> str:
     )
 
 
-def _read_layout(root: Path, layout: Layout, scale: int) -> list[ImagePair]:
+def _read_layout(
+    root: Path, layout: Layout, scale: int, takes: Callable[[str], bool] | None
+) -> list[ImagePair]:
     truths = _by_key(root / layout.truth, layout.key_of_truth)
     degraded = _by_key(root / layout.degraded, layout.key_of_degraded)
     alone = [truths[key].name for key in truths if key not in degraded]
-    if alone:
+    if alone and takes is None:
         raise InputError(f"{root / layout.degraded}: no partner for {_some(alone)}")
     alone = [degraded[key].name for key in degraded if key not in truths]
     if alone:
         raise InputError(f"{root / layout.truth}: no partner for {_some(alone)}")
-    return [_read_pair(degraded[key], truths[key], scale) for key in sorted(truths)]
+    keys = sorted(key for key in degraded if takes is None or takes(truths[key].name))
+    return [_read_pair(degraded[key], truths[key], scale) for key in keys]
 
 
 def _by_key(folder: Path, key_of: Callable[[str], str]) -> dict[str, Path]:

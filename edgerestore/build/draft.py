@@ -10,7 +10,8 @@ from edgerestore import bundle as bundles
 from edgerestore.build.source import Source
 from edgerestore.bundle import Manifest, PassFacts
 from edgerestore.export.onnx import INPUT, OUTPUT
-from edgerestore.recipe import PrecisionName, Target
+from edgerestore.recipe import Target
+from edgerestore.recipe.scalars import PrecisionName
 
 TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf", "tensorrt-rtx")
 

@@ -14,7 +14,8 @@ from edgerestore.compress.fp16 import Fp16, fp16_from_fp32
 from edgerestore.compress.int8 import Int8, int8_openvino, int8_qdq
 from edgerestore.errors import InputError
 from edgerestore.export.onnx import save_onnx
-from edgerestore.recipe import PrecisionName, Target
+from edgerestore.recipe import Target
+from edgerestore.recipe.scalars import PrecisionName
 
 MODEL_ONNX, MODEL_XML, MODEL_BIN = "model.onnx", "model.xml", "model.bin"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from edgerestore.bundle import Accuracy, ImageScore
 from edgerestore.compress.sensitivity import Sensitivity
 from edgerestore.evaluation import Score
-from edgerestore.recipe import PrecisionName
+from edgerestore.recipe.scalars import PrecisionName
 
 ALLOWED_DROP_DB: dict[PrecisionName, tuple[float, float]] = {
     "fp32": (0.001, 0.005),

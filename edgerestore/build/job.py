@@ -25,7 +25,8 @@ from edgerestore.errors import AccuracyError, InputError
 from edgerestore.evaluation import ImagePair, Score, evaluate, protocol
 from edgerestore.files import require_writable, sha256_of
 from edgerestore.models import ModelSpec
-from edgerestore.recipe import PrecisionName, Target
+from edgerestore.recipe import Target
+from edgerestore.recipe.scalars import PrecisionName
 from edgerestore.tiling import check_overlap
 
 PARITY_MARGIN_DB = 6.0

@@ -16,15 +16,8 @@ from edgerestore.calibration import read_set
 from edgerestore.errors import InputError, RecipeError, UnknownNameError
 from edgerestore.evaluation import ImagePair, data_label, read_pairs
 from edgerestore.models import find_model
-from edgerestore.recipe import (
-    Budget,
-    BuildSettings,
-    NetworkSettings,
-    PrecisionName,
-    Recipe,
-    Target,
-    read_toml,
-)
+from edgerestore.recipe import Budget, BuildSettings, NetworkSettings, Recipe, Target, read_toml
+from edgerestore.recipe.scalars import PrecisionName
 from edgerestore.shipped import shipped_folder, shipped_toml
 from edgerestore.tiling import DEFAULT_OVERLAP
 

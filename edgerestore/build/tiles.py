@@ -17,7 +17,8 @@ from edgerestore.build.counting import Work, count_work
 from edgerestore.compress.rewrites import deployable
 from edgerestore.errors import InputError, RecipeError
 from edgerestore.models import ModelSpec, SizeRule
-from edgerestore.recipe import Budget, PrecisionName, Target
+from edgerestore.recipe import Budget, Target
+from edgerestore.recipe.scalars import PrecisionName
 
 SMALLEST, LARGEST = 32, 256
 STEP = 8

@@ -12,9 +12,8 @@ import typer
 from edgerestore.cli.output import Json, console, print_json, progress
 
 if TYPE_CHECKING:
-    from edgerestore.evaluation import ImagePair
     from edgerestore.models import ModelSpec
-    from edgerestore.recipe import TrainSettings
+    from edgerestore.recipe.training import TrainSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -30,14 +29,10 @@ def train(
         Path | None, typer.Option(help="Where weights, log and checkpoint go; runs/<model>.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
-    validate: Annotated[
-        Path | None, typer.Option(help="Folder of pairs to measure PSNR-Y on, such as Set5.")
-    ] = None,
     json: Json = False,
 ) -> None:
     """Trains a model as a recipe says, from scratch or on from a checkpoint."""
     from edgerestore.errors import EdgeRestoreError, RecipeError
-    from edgerestore.evaluation import read_pairs
     from edgerestore.models import find_model
     from edgerestore.recipe import Recipe, read_toml
     from edgerestore.shipped import shipped_toml
@@ -47,15 +42,10 @@ def train(
     if read.train is None:
         raise RecipeError(f"{path}: has no [train] table")
     spec = find_model(read.model)
-    if spec.task != "super-resolution":
-        raise RecipeError(
-            f"{path}: '{spec.name}' is for {spec.task}; only super-resolution pairs can be made "
-            "from clean pictures so far"
-        )
-    pairs = read_pairs(validate, spec.scale) if validate else []
+    start = path.parent / read.train.start if read.train.start else None
     out = out or Path("runs", spec.name)
     try:
-        weights, seconds = _train(spec, read.train, data, pairs, out, resume)
+        weights, seconds = _train(spec, read.train, data, start, out, resume)
     except KeyboardInterrupt:
         stopped = EdgeRestoreError(f"interrupted; --resume --out {out} continues the run")
         stopped.exit_code = 130
@@ -95,30 +85,40 @@ def _train(
     spec: ModelSpec,
     settings: TrainSettings,
     data: Path,
-    pairs: list[ImagePair],
+    start: Path | None,
     out: Path,
     resume: bool,
 ) -> tuple[Path, float]:
     """Runs the loop behind a progress bar; returns the weights file and the seconds taken."""
     import time
 
-    from edgerestore.train.data import SuperResolutionData
+    from edgerestore.train.data import TrainingData
     from edgerestore.train.loop import Progress
     from edgerestore.train.loop import train as run
+    from edgerestore.train.validation import validation_set
 
     started = time.perf_counter()
     with progress() as bar:
         task = bar.add_task("reading pictures", total=None)
-        pictures = SuperResolutionData(data, settings.data, spec.scale, settings.patch)
+        held_back = [validation_set(data, item, spec) for item in settings.validation]
+        pictures = TrainingData(data, settings.source, spec, settings.patch)
 
         def report(at: Progress) -> None:
-            score = "" if at.psnr_y_db is None else f", {at.psnr_y_db:.2f} dB"
-            text = f"loss {at.loss:.4f}, {at.steps_per_s:.1f} steps/s{score}"
+            scores = "".join(f", {value:.2f} dB" for value in at.psnr_y_db.values())
+            text = f"loss {at.loss:.4f}, {at.steps_per_s:.1f} steps/s{scores}"
             bar.update(task, description=text, completed=at.step, total=at.steps)
 
         with _interruptible() as stop:
             weights = run(
-                spec, settings, pictures, pairs, out, resume=resume, report=report, stop=stop
+                spec,
+                settings,
+                pictures,
+                held_back,
+                out,
+                start=start,
+                resume=resume,
+                report=report,
+                stop=stop,
             )
     return weights, time.perf_counter() - started
 

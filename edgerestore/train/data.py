@@ -1,77 +1,173 @@
-"""Clean pictures held in memory, and the crops that a training step sees."""
+"""The crops that a training step sees, drawn from the sources of a recipe."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from edgerestore.errors import InputError
-from edgerestore.pictures import picture_files, read_rgb
-from edgerestore.train.degradations import crop_to_multiple, matlab_bicubic
+from edgerestore.models import ModelSpec, find_model
+from edgerestore.recipe.pictures import Bicubic, Degradation, Noise, RainLayers, Source
+from edgerestore.train.degradations.bicubic import crop_to_multiple, matlab_bicubic
+from edgerestore.train.degradations.layers import lay_over, rain_layer
+from edgerestore.train.degradations.noise import add_noise
+from edgerestore.train.pictures import Picture, Pixels, read_pictures
+
+Degrade = Callable[[Pixels, np.random.Generator], Pixels]
+"""Degrades a crop, H x W x 3, anew at each call."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """A picture and its degraded form, both H x W x 3 uint8."""
+class Batch:
+    """What one step sees, in [0, 1]."""
 
-    name: str
-    low: NDArray[np.uint8]
-    high: NDArray[np.uint8]
+    low: Tensor
+    """N x 3 x H x W."""
+    high: Tensor
+    """N x 3 x sH x sW, s the task's scale."""
+    task: int | None
+    """Of a network of several tasks: which one, counted as the network counts them."""
 
 
-class SuperResolutionData:
-    """Pairs of a picture and its MATLAB-bicubic reduction, made once and kept in memory.
+@dataclass(frozen=True, slots=True)
+class SourcePictures:
+    """One source of a recipe in memory."""
 
-    A step's batch is a function of (seed, step) alone, so that a resumed run sees the same
-    crops as an uninterrupted one.
+    pictures: Sequence[Picture]
+    degrade: Degrade | None
+    """None where each picture's degraded form is kept."""
+    scale: int
+    patch: int
+    turn: bool
+    probability: np.ndarray[tuple[int], np.dtype[np.float64]]
+    """Of each picture: in proportion to its area, so that no pixel is favoured."""
+
+    def draw(self, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
+        """A random crop with flips and rotations: input of ``patch`` pixels a side, and target."""
+        picture = self.pictures[int(rng.choice(len(self.pictures), p=self.probability))]
+        p, s = self.patch, self.scale
+        height, width = (side // s for side in picture.high.shape[:2])
+        top, left = (int(rng.integers(side - p + 1)) for side in (height, width))
+        high = picture.high[s * top : s * (top + p), s * left : s * (left + p)]
+        if picture.low is not None:
+            low = picture.low[top : top + p, left : left + p]
+        else:
+            assert self.degrade is not None
+            low = self.degrade(high, rng)
+        if self.turn:
+            turns = int(rng.integers(4))
+            low, high = np.rot90(low, turns), np.rot90(high, turns)
+        return (low[:, ::-1], high[:, ::-1]) if rng.integers(2) else (low, high)
+
+
+class TrainingData:
+    """All sources of a recipe, read once and kept in memory.
+
+    A step's batch is a function of (seed, step) alone, and each of its crops one of (seed,
+    step, place), so that a resumed run, or several processes that share a batch, see the
+    same crops as one uninterrupted process.
     """
 
-    def __init__(self, root: Path, folders: tuple[str, ...], scale: int, patch: int) -> None:
-        self.scale, self.patch = scale, patch
-        self.pairs: list[Pair] = []
-        for folder in folders:
-            for path in picture_files(root / folder):
-                high = crop_to_multiple(read_rgb(path), scale)
-                if min(high.shape[:2]) >= scale * patch:
-                    self.pairs.append(Pair(path.name, matlab_bicubic(high, scale), high))
-        if not self.pairs:
-            raise InputError(f"{root}: no picture of at least {scale * patch} pixels a side")
-        areas = np.array([pair.low.shape[0] * pair.low.shape[1] for pair in self.pairs], float)
-        self._probability = areas / areas.sum()
-
-    def digest(self) -> str:
+    def __init__(self, root: Path, sources: Sequence[Source], spec: ModelSpec, patch: int) -> None:
+        self.tasks: list[int | None] = []
+        self._by_task: dict[int | None, list[SourcePictures]] = {}
+        self._weights: dict[int | None, list[float]] = {}
+        digest = hashlib.sha256(f"{patch}\n".encode())
+        self.count = 0
+        for source in sources:
+            task, scale = task_of(source.task, spec)
+            read = _read(root, source, scale, patch)
+            if task not in self._by_task:
+                self.tasks.append(task)
+            self._by_task.setdefault(task, []).append(read)
+            self._weights.setdefault(task, []).append(source.weight)
+            self.count += len(read.pictures)
+            for picture in read.pictures:
+                _add_to(digest, picture, scale)
+        self.digest = digest.hexdigest()
         """SHA-256 over names and pixels: equal digests mean equal training data."""
-        digest = hashlib.sha256(f"{self.scale} {self.patch}\n".encode())
-        for pair in self.pairs:
-            digest.update(f"{pair.name} {pair.high.shape}\n".encode())
-            digest.update(np.ascontiguousarray(pair.high).tobytes())
-        return digest.hexdigest()
 
-    def batch(self, seed: int, step: int, size: int) -> tuple[Tensor, Tensor]:
-        """Random crops with flips and rotations: inputs and targets in [0, 1], N x 3 x H x W."""
+    def batch(self, seed: int, step: int, places: range) -> Batch:
+        """The crops at ``places`` of the step's batch."""
         rng = np.random.default_rng([seed, step])
-        chosen = rng.choice(len(self.pairs), size=size, p=self._probability)
-        crops = [self._crop(self.pairs[i], rng) for i in chosen]
+        task = self.tasks[int(rng.integers(len(self.tasks)))]
+        crops = [self._crop(task, np.random.default_rng([seed, step, i])) for i in places]
         low, high = (np.stack(side) for side in zip(*crops, strict=True))
-        return _as_tensor(low), _as_tensor(high)
+        return Batch(_as_tensor(low), _as_tensor(high), task)
 
-    def _crop(
-        self, pair: Pair, rng: np.random.Generator
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        p, s = self.patch, self.scale
-        top, left = (int(rng.integers(side - p + 1)) for side in pair.low.shape[:2])
-        low = pair.low[top : top + p, left : left + p]
-        high = pair.high[s * top : s * (top + p), s * left : s * (left + p)]
-        turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
-        low, high = np.rot90(low, turns), np.rot90(high, turns)
-        return (low[:, ::-1], high[:, ::-1]) if mirror else (low, high)
+    def _crop(self, task: int | None, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
+        weights = np.array(self._weights[task])
+        chosen = int(rng.choice(len(weights), p=weights / weights.sum()))
+        return self._by_task[task][chosen].draw(rng)
 
 
-def _as_tensor(images: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float() / 255
+def task_of(name: str | None, spec: ModelSpec) -> tuple[int | None, int]:
+    """A task's number in the network, and its scale. Raises InputError for another's task."""
+    if not spec.tasks and name is None:
+        return None, spec.scale
+    if name not in spec.tasks:
+        known = f"one of {', '.join(spec.tasks)}" if spec.tasks else "no task: it has only one"
+        raise InputError(f"task '{name}': '{spec.name}' wants {known}")
+    return spec.tasks.index(name), find_model(name).scale
+
+
+def degrader(root: Path, degradation: Degradation) -> Degrade | None:
+    """What degrades crops anew each time; None for a reduction, made once of whole pictures."""
+    match degradation:
+        case Bicubic():
+            return None
+        case Noise(sigma=sigma):
+            return lambda image, rng: add_noise(image, sigma, rng)
+        case RainLayers():
+            layers = [
+                rain_layer(picture.low, picture.high)
+                for picture in read_pictures(root, degradation.source(), 1)
+                if picture.low is not None
+            ]
+            if not layers:
+                raise InputError(f"{root / degradation.pairs}: no pair is left to take rain from")
+            gain = degradation.gain
+            return lambda image, rng: lay_over(image, layers, gain, rng)
+        case _:
+            raise NotImplementedError
+
+
+def _read(root: Path, source: Source, scale: int, patch: int) -> SourcePictures:
+    if isinstance(source.degradation, Bicubic) == (scale == 1) and source.degradation is not None:
+        raise InputError(
+            f"{', '.join(source.clean)}: degraded by "
+            f"{type(source.degradation).__name__.lower()}, but the task's scale is {scale}"
+        )
+    degrade = degrader(root, source.degradation) if source.degradation else None
+    pictures = []
+    for picture in read_pictures(root, source, scale):
+        if min(picture.high.shape[:2]) < scale * patch:
+            continue
+        if isinstance(source.degradation, Bicubic):
+            high = crop_to_multiple(picture.high, scale)
+            pictures.append(Picture(picture.name, high, matlab_bicubic(high, scale)))
+        else:
+            pictures.append(picture)
+    if not pictures:
+        named = source.pairs or ", ".join(source.clean)
+        raise InputError(f"{root}: no picture of at least {scale * patch} pixels a side in {named}")
+    areas = np.array([item.high.shape[0] * item.high.shape[1] for item in pictures], float)
+    return SourcePictures(pictures, degrade, scale, patch, source.turn, areas / areas.sum())
+
+
+def _add_to(digest: hashlib._Hash, picture: Picture, scale: int) -> None:
+    digest.update(f"{picture.name} {scale} {picture.high.shape}\n".encode())
+    for pixels in (picture.high, picture.low):
+        if pixels is not None:
+            digest.update(np.ascontiguousarray(pixels).tobytes())
+
+
+def _as_tensor(images: Pixels) -> Tensor:
+    # Channels last in memory, which the CPU's convolutions want.
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255

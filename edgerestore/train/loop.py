@@ -6,25 +6,24 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 from torch import nn
 
-from edgerestore import metrics
 from edgerestore.errors import CheckpointError, InputError
-from edgerestore.evaluation import ImagePair
 from edgerestore.files import write_beside
 from edgerestore.models import ModelSpec, build_network
-from edgerestore.models.sizing import run_padded
-from edgerestore.models.weights import save_weights
-from edgerestore.recipe import TrainSettings
-from edgerestore.train.data import SuperResolutionData
+from edgerestore.models.weights import load_weights, save_weights
+from edgerestore.recipe.training import TrainSettings
+from edgerestore.train.data import TrainingData
+from edgerestore.train.depthwise import quicken
+from edgerestore.train.objectives import Objective, Pixels
+from edgerestore.train.validation import ValidationSet
 
 LOG = "log.jsonl"
 LOG_EVERY = 50
@@ -38,21 +37,23 @@ class Progress:
     steps: int
     loss: float
     steps_per_s: float
-    psnr_y_db: float | None
+    psnr_y_db: dict[str, float]
+    """Of the last validation, by set."""
 
 
 def train(
     spec: ModelSpec,
     settings: TrainSettings,
-    data: SuperResolutionData,
-    validation: list[ImagePair],
+    data: TrainingData,
+    validation: Sequence[ValidationSet],
     out: Path,
     *,
+    start: Path | None = None,
     resume: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """Trains from scratch and returns the weights file, ``out/<model>.safetensors``.
+    """Trains from scratch, or on from ``start``; returns the weights, ``out/<model>.safetensors``.
 
     The average of the weights (EMA) is validated and shipped. ``out/last.pt`` continues a
     killed run with ``resume``: with the same settings, data and machine it ends with the
@@ -61,17 +62,21 @@ def train(
     Raises InputError where ``out`` holds another run and where the loss stops being finite.
     """
     torch.manual_seed(settings.seed)
-    network = build_network(spec).train()
+    network = build_network(spec)
+    if start is not None:
+        network.load_state_dict(load_weights(start, spec).tensors)
+    network = network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    quicken(network)
     average = build_network(spec)
     average.load_state_dict(network.state_dict())
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
-    run = _Run(spec, settings, data, network, average, optimizer, out)
+    run = _Run(spec, settings, data, network, average, optimizer, out, Pixels())
     run.begin(resume)
     started, first = time.perf_counter(), run.step
     while run.step < settings.steps:
         loss = _step(run)
         if validation and (run.step % settings.validate_every == 0 or run.step == settings.steps):
-            run.psnr_y_db = mean_psnr_y_db(average, validation, spec)
+            run.validate(validation)
         if run.step % LOG_EVERY == 0 or run.step == settings.steps:
             rate = (run.step - first) / (time.perf_counter() - started)
             progress = Progress(run.step, settings.steps, loss, rate, run.psnr_y_db)
@@ -82,9 +87,9 @@ def train(
         if stop() and run.step < settings.steps:
             run.checkpoint()
             raise KeyboardInterrupt
-    if validation and run.psnr_y_db is None:
-        run.psnr_y_db = mean_psnr_y_db(average, validation, spec)
-    return run.finish([pair.name for pair in validation])
+    if validation and not run.psnr_y_db:
+        run.validate(validation)
+    return run.finish(validation)
 
 
 def learning_rate_at(settings: TrainSettings, step: int) -> float:
@@ -97,34 +102,21 @@ def learning_rate_at(settings: TrainSettings, step: int) -> float:
     return low + (settings.learning_rate - low) * cosine
 
 
-@torch.inference_mode()
-def mean_psnr_y_db(network: nn.Module, pairs: list[ImagePair], spec: ModelSpec) -> float:
-    """Mean PSNR-Y in dB of whole images in float32, each rounded to 8 bits."""
-    network.eval()
-    scores = []
-    for pair in pairs:
-        image = torch.tensor(pair.low).permute(2, 0, 1)[None].float() / 255
-        result = run_padded(network, image, spec.size_rule, spec.scale)
-        restored = metrics.to_uint8(result[0].permute(1, 2, 0).numpy())
-        scores.append(metrics.psnr_y_db(restored, pair.high, border=spec.border))
-    return float(np.mean(scores))
-
-
 @dataclass(slots=True)
 class _Run:
     spec: ModelSpec
     settings: TrainSettings
-    data: SuperResolutionData
+    data: TrainingData
     network: nn.Module
     average: nn.Module
     optimizer: torch.optim.Optimizer
     out: Path
-    data_digest: str = field(init=False)
+    objective: Objective
     step: int = 0
-    psnr_y_db: float | None = None
+    psnr_y_db: dict[str, float] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.data_digest = self.data.digest()
+    def validate(self, sets: Sequence[ValidationSet]) -> None:
+        self.psnr_y_db = {item.name: item.psnr_y_db(self.average) for item in sets}
 
     def begin(self, resume: bool) -> None:
         last = self.out / "last.pt"
@@ -135,7 +127,7 @@ class _Run:
         state = _read_state(last)
         if state["settings"] != self._fingerprint():
             raise InputError(f"{last}: was made by other settings; train into a new folder")
-        if state.get("data", self.data_digest) != self.data_digest:
+        if state["data"] != self.data.digest:
             raise InputError(f"{last}: was made on other pictures; train into a new folder")
         try:
             self.network.load_state_dict(state["network"])
@@ -149,7 +141,7 @@ class _Run:
     def checkpoint(self) -> None:
         state = {
             "settings": self._fingerprint(),
-            "data": self.data_digest,
+            "data": self.data.digest,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -177,23 +169,23 @@ class _Run:
         if kept != lines:
             write_beside(log, "".join(kept).encode())
 
-    def finish(self, validated_on: list[str]) -> Path:
+    def finish(self, validation: Sequence[ValidationSet]) -> Path:
         path = self.out / f"{self.spec.name}.safetensors"
         metadata: dict[str, Any] = {
             "training": msgspec.to_builtins(self.settings),
-            "pictures": {"count": len(self.data.pairs), "sha256": self.data_digest},
+            "pictures": {"count": self.data.count, "sha256": self.data.digest},
             "torch": torch.__version__,
-            "scores": [],
-        }
-        if validated_on:
-            metadata["scores"] += [
+            "scores": [
                 {
-                    "psnr_y_db": self.psnr_y_db,
-                    "images": validated_on,
-                    "border": self.spec.border,
-                    "protocol": "whole image, float32, rounded to 8 bits, mean over images",
+                    "set": item.name,
+                    "psnr_y_db": self.psnr_y_db[item.name],
+                    "images": [pair.name for pair in item.pairs],
+                    "border": item.spec.border,
+                    "protocol": item.protocol(),
                 }
-            ]
+                for item in validation
+            ],
+        }
         save_weights(path, self.spec, self.average.state_dict(), metadata)
         return path
 
@@ -219,10 +211,9 @@ def _step(run: _Run) -> float:
     settings = run.settings
     for group in run.optimizer.param_groups:
         group["lr"] = learning_rate_at(settings, run.step)
-    low, high = run.data.batch(settings.seed, run.step, settings.batch)
+    batch = run.data.batch(settings.seed, run.step, range(settings.batch))
     with torch.autocast("cpu", torch.bfloat16, enabled=settings.amp == "bf16"):
-        result = run.network(low)
-    loss = nn.functional.l1_loss(result.float(), high)
+        loss = run.objective(run.network, batch)
     value = float(loss.detach())
     if not math.isfinite(value):
         raise InputError(

@@ -23,8 +23,9 @@ from edgerestore.errors import EdgeRestoreError, InputError, RecipeError
 from edgerestore.files import sha256_of, write_beside
 from edgerestore.metrics import luma
 from edgerestore.pictures import read_rgb
-from edgerestore.recipe import Positive, read_toml
-from edgerestore.train.degradations import crop_to_multiple, matlab_bicubic
+from edgerestore.recipe import read_toml
+from edgerestore.recipe.scalars import Positive
+from edgerestore.train.degradations.bicubic import crop_to_multiple, matlab_bicubic
 
 Box = tuple[int, int, int, int]
 """Left, top, width, height."""

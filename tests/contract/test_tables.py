@@ -17,7 +17,8 @@ from edgerestore.calibration import CalibrationSet, crops, read_set
 from edgerestore.doctor import HOST_PARTS
 from edgerestore.errors import UnknownNameError
 from edgerestore.models import MODELS, build_network, find_model
-from edgerestore.recipe import PrecisionName, Recipe, Target, read_toml
+from edgerestore.recipe import Recipe, Target, read_toml
+from edgerestore.recipe.scalars import PrecisionName
 from edgerestore.shipped import shipped_toml, toml_folder
 
 if sys.version_info >= (3, 11):

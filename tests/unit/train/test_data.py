@@ -8,7 +8,7 @@ import torch
 
 from edgerestore.errors import ImageError, InputError
 from edgerestore.train.data import SuperResolutionData
-from edgerestore.train.degradations import matlab_bicubic
+from edgerestore.train.degradations.bicubic import matlab_bicubic
 
 
 def test_batch_depends_on_seed_and_step_alone(pictures: Path) -> None:

@@ -14,7 +14,7 @@ from edgerestore.errors import CheckpointError, InputError
 from edgerestore.evaluation import ImagePair
 from edgerestore.models import find_model
 from edgerestore.models.weights import load_weights
-from edgerestore.recipe import TrainSettings
+from edgerestore.recipe.training import TrainSettings
 from edgerestore.train import loop
 from edgerestore.train.data import SuperResolutionData
 from edgerestore.train.loop import learning_rate_at, mean_psnr_y_db, train

@@ -1,4 +1,4 @@
-"""Degradations that turn a clean picture into a network's input."""
+"""Reduction by the bicubic kernel, as MATLAB does it."""
 
 from __future__ import annotations
 

@@ -10,37 +10,12 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from edgerestore.errors import InputError, RecipeError, suggestion
-
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
-Rate = Annotated[float, msgspec.Meta(gt=0)]
-PrecisionName = Literal["fp32", "fp16", "bf16", "int8"]
+from edgerestore.recipe.scalars import Count, Positive, PrecisionName, Rate
+from edgerestore.recipe.training import TrainSettings
 
 MAX_TOML_BYTES = 1 << 20
 
 T = TypeVar("T", bound=msgspec.Struct)
-
-
-class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How weights are trained; one seed gives one result on one machine."""
-
-    data: tuple[str, ...]
-    """Folders of clean pictures, below the folder that ``--data`` names."""
-    steps: Positive
-    batch: Positive = 8
-    patch: Positive = 32
-    """Side of the low-resolution crop, in pixels."""
-    learning_rate: Rate = 1e-3
-    final_learning_rate: Rate = 1e-6
-    """Reached by half a cosine after the warm-up."""
-    warmup_steps: Annotated[int, msgspec.Meta(ge=0)] = 200
-    clip_norm: Rate = 1.0
-    ema: Fraction = 0.999
-    """Decay of the weight average, which is what validates and ships."""
-    amp: Literal["fp32", "bf16"] = "bf16"
-    seed: int = 0
-    validate_every: Positive = 1000
-    checkpoint_every: Positive = 250
 
 
 class BuildSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -118,7 +93,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     value_range: tuple[float, float] | None = None
     """What the network takes black and white as, such as 0 and 255."""
     task: str | None = None
-    border: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    border: Count | None = None
     """Pixels cut on each side before PSNR; the scale where absent, and 0 at scale 1."""
     keep_float: tuple[str, ...] | None = None
     """Modules that INT8 leaves in float; the first and last convolution where absent."""

@@ -1,0 +1,143 @@
+"""Where pictures come from, and what degrades them: tables of a recipe."""
+
+from __future__ import annotations
+
+import msgspec
+
+from edgerestore.recipe.scalars import Positive, Range, Rate
+
+
+class Bicubic(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag="bicubic",
+    tag_field="kind",
+):
+    """Shrinks by the scale of the network, or of its task, as MATLAB's ``imresize`` does."""
+
+
+class Noise(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag="noise",
+    tag_field="kind",
+):
+    """Adds white Gaussian noise, clipped and rounded to 8 bits as a file would hold it."""
+
+    sigma: Range
+    """Standard deviation on the 0-255 scale; equal ends for a fixed one."""
+
+
+class Rain(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag="rain",
+    tag_field="kind",
+):
+    """Adds bright streaks; ``train/degradations/rain.py`` says how, and after whom."""
+
+    density: Range = (0.002, 0.015)
+    """Streaks that start, in each pixel and layer."""
+    length: Range = (10.0, 40.0)
+    """Of a streak, in pixels: how far a drop falls while the shutter is open."""
+    angle: Range = (-30.0, 30.0)
+    """Degrees from the vertical; one direction a picture, a few degrees apart by layer."""
+    width: Range = (0.4, 1.2)
+    """Of a streak across, in pixels (standard deviation)."""
+    brightness: Range = (0.3, 1.0)
+    """Of the brightest streak, where 1 is white."""
+    layers: tuple[Positive, Positive] = (1, 3)
+    """Fewest and most depths; streaks of a farther layer are shorter, thinner and denser."""
+
+
+class Snow(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag="snow",
+    tag_field="kind",
+):
+    """Adds flakes and short streaks of snow and a light veil."""
+
+    density: Range = (0.0005, 0.004)
+    """Flakes, in each pixel and layer."""
+    size: Range = (0.8, 3.5)
+    """Radius of a flake in the nearest layer, in pixels."""
+    length: Range = (0.0, 8.0)
+    """How far a flake falls while the shutter is open, in pixels."""
+    angle: Range = (-40.0, 40.0)
+    """Degrees from the vertical."""
+    opacity: Range = (0.5, 1.0)
+    """Of a flake at its middle."""
+    veil: Range = (0.0, 0.15)
+    """Share of white that distant snow lays over the whole picture."""
+    layers: tuple[Positive, Positive] = (2, 3)
+    """Fewest and most depths."""
+
+
+class RainLayers(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag="rain-layers",
+    tag_field="kind",
+):
+    """Lays the rain of pairs over other pictures: what a rainy picture has over its clean one."""
+
+    pairs: str
+    """Folder of pairs that the rain is taken from."""
+    degraded: str | None = None
+    leave_out: tuple[str, ...] = ()
+    gain: Range = (1.0, 1.0)
+    """By which the rain is multiplied."""
+
+    def source(self) -> Pictures:
+        """The pairs as a recipe would name them."""
+        return Pictures(pairs=self.pairs, degraded=self.degraded, leave_out=self.leave_out)
+
+
+Degradation = Bicubic | Noise | Rain | Snow | RainLayers
+
+
+class Pictures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where pictures come from: a folder of pairs, or clean ones and what degrades them.
+
+    Folders are relative to the one that ``--data`` names.
+    """
+
+    pairs: str | None = None
+    """A folder of pairs in one of the layouts that ``edgerestore evaluate`` reads."""
+    clean: tuple[str, ...] = ()
+    """Folders of clean pictures, which ``degradation`` degrades."""
+    degradation: Degradation | None = None
+    degraded: str | None = None
+    """The folder of degraded pictures inside ``pairs``, where there are several."""
+    only: str | None = None
+    """A text file with the names of the clean pictures to take, one a line; all where absent."""
+    leave_out: tuple[str, ...] = ()
+    """Names of clean pictures to leave out, or text files with one a line."""
+    task: str | None = None
+    """Of a network of several tasks: the one that these pictures teach or measure."""
+
+    def __post_init__(self) -> None:
+        if (self.pairs is None) == (not self.clean):
+            raise ValueError("give either pairs or clean")
+        if bool(self.clean) != (self.degradation is not None):
+            raise ValueError("clean pictures, and they alone, want a degradation")
+
+
+class Source(Pictures, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Pictures to learn from."""
+
+    weight: Rate = 1.0
+    """How often it is drawn, in comparison with the other sources of the same task."""
+    turn: bool = True
+    """Rotate crops by quarters; rain, which falls, is only mirrored."""

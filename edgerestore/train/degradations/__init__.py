@@ -1,0 +1,1 @@
+"""Degradations that turn a clean picture into a network's input."""
