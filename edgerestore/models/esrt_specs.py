@@ -15,6 +15,7 @@ _COMMON: dict[str, Any] = {
 }
 _PARAMS = {2: 677_771, 3: 770_251, 4: 751_755}
 """Of the published networks, by scale."""
+_COMPACT_PARAMS = {2: 128_467, 4: 137_747}
 
 ESRT_SPECS = (
     *(
@@ -31,14 +32,17 @@ ESRT_SPECS = (
         )
         for scale, params in _PARAMS.items()
     ),
-    ModelSpec(
-        name="esrt_s_x2",
-        scale=2,
-        config={"scale": 2, "features": 16, "blocks": 2, "heads": 4, "skip": "bilinear"},
-        params=128_467,
-        dead_params=0,
-        border=2,
-        source="compact variant of ESRT, for two CPU cores",
-        **_COMMON,
+    *(
+        ModelSpec(
+            name=f"esrt_s_x{scale}",
+            scale=scale,
+            config={"scale": scale, "features": 16, "blocks": 2, "heads": 4, "skip": "bilinear"},
+            params=params,
+            dead_params=0,
+            border=scale,
+            source="compact variant of ESRT, for two CPU cores",
+            **_COMMON,
+        )
+        for scale, params in _COMPACT_PARAMS.items()
     ),
 )
