@@ -30,6 +30,7 @@ HOST_TESTS = [
     "models/*.py",
     "train/test_data.py",
     "train/test_loop.py",
+    "train/test_objectives.py",
     "cli/test_import_weights.py",
     "cli/test_train.py",
 ]
