@@ -58,6 +58,9 @@ def test_scale_folder_can_be_named(tmp_path: Path) -> None:
         ("input/1.jpg", "target/1.png"),
         ("rainL/rain-001.png", "norain/norain-001.png"),
         ("rainL/1.png", "norain/1.png"),
+        ("rain/rain-12.png", "norain/norain-12.png"),
+        ("rainH/rain-001.png", "norain/norain-001.png"),
+        ("synthetic/beautiful_smile_00003.jpg", "gt/beautiful_smile_00003.jpg"),  # Snow100K
     ],
 )
 def test_reads_the_layouts_of_same_size_pairs(degraded: str, truth: str, tmp_path: Path) -> None:
@@ -65,8 +68,40 @@ def test_reads_the_layouts_of_same_size_pairs(degraded: str, truth: str, tmp_pat
     save(tmp_path / truth, 10, 12, 5)
     (pair,) = read_pairs(tmp_path, 1)
     assert pair.name == Path(truth).stem
-    assert pair.low[0, 0, 0] in (2, 3)  # JPEG
-    assert pair.high[0, 0, 0] == 5
+    # JPEG may be a level off.
+    assert pair.low[0, 0, 0] in (2, 3)
+    assert pair.high[0, 0, 0] in (4, 5)
+
+
+def test_degraded_folder_is_the_first_known_one_or_the_one_asked_for(tmp_path: Path) -> None:
+    save(tmp_path / "norain" / "norain-1.png", 10, 12, 5)
+    save(tmp_path / "rainH" / "rain-1.png", 10, 12, 7)
+    save(tmp_path / "rainL" / "rain-1.png", 10, 12, 6)
+    assert read_pairs(tmp_path, 1)[0].low[0, 0, 0] == 6
+    assert read_pairs(tmp_path, 1, degraded="rainH")[0].low[0, 0, 0] == 7
+    with pytest.raises(InputError, match=r"holds no pairs; expected rain/ and norain/$"):
+        read_pairs(tmp_path, 1, degraded="rain")
+    with pytest.raises(InputError, match="holds no pairs; expected another layout"):
+        read_pairs(tmp_path, 1, degraded="drizzle")
+
+
+def test_pairs_are_picked_by_the_file_name_of_their_truth(pairs_folder: Path) -> None:
+    asked = []
+
+    def takes(name: str) -> bool:
+        asked.append(name)
+        return name != "b.png"
+
+    assert [pair.name for pair in read_pairs(pairs_folder, 2, takes=takes)] == ["a", "c"]
+    assert sorted(asked) == ["a.png", "b.png", "c.png"]
+
+
+def test_where_pairs_are_picked_a_truth_may_lack_its_partner(pairs_folder: Path) -> None:
+    (pairs_folder / "LR_bicubic" / "X2" / "bx2.png").unlink()
+    assert len(read_pairs(pairs_folder, 2, takes=lambda name: True)) == 2
+    (pairs_folder / "HR" / "c.png").unlink()
+    with pytest.raises(InputError, match=r"HR: no partner for cx2\.png"):
+        read_pairs(pairs_folder, 2, takes=lambda name: True)
 
 
 def test_image_without_partner_is_named(pairs_folder: Path) -> None:
