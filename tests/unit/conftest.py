@@ -29,8 +29,11 @@ from edgerestore.bundle import (
 HOST_TESTS = [
     "models/*.py",
     "train/test_data.py",
+    "train/test_loader.py",
+    "train/test_depthwise.py",
     "train/test_loop.py",
     "train/test_objectives.py",
+    "train/test_validation.py",
     "cli/test_import_weights.py",
     "cli/test_train.py",
 ]
