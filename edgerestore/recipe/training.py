@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from edgerestore.recipe.objectives import Contrastive, PixelLoss
 from edgerestore.recipe.pictures import Pictures, Source
 from edgerestore.recipe.scalars import Count, Fraction, Positive, Rate
 
@@ -22,6 +23,8 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     batch: Positive = 8
     patch: Positive = 32
     """Side of the input crop, in pixels."""
+    loss: PixelLoss = "l1"
+    contrastive: Contrastive | None = None
     learning_rate: Rate = 1e-3
     final_learning_rate: Rate = 1e-6
     """Reached by half a cosine after the warm-up."""
@@ -39,3 +42,5 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError("no source of pictures")
         if len({item.task is None for item in self.source}) > 1:
             raise ValueError("either every source names its task or none does")
+        if self.contrastive is not None and self.batch == 1:
+            raise ValueError("contrastive compares images of a batch, which holds only one")

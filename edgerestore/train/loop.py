@@ -22,8 +22,7 @@ from edgerestore.models.weights import load_weights, save_weights
 from edgerestore.recipe.training import TrainSettings
 from edgerestore.train.data import TrainingData
 from edgerestore.train.depthwise import quicken
-from edgerestore.train.objectives.objective import LossOf
-from edgerestore.train.objectives.pixels import Pixels
+from edgerestore.train.objectives import Objective, objective_of
 from edgerestore.train.validation import ValidationSet
 
 LOG = "log.jsonl"
@@ -70,9 +69,9 @@ def train(
     quicken(network)
     average = build_network(spec)
     average.load_state_dict(network.state_dict())
-    loss_of = LossOf(network, Pixels())
-    optimizer = torch.optim.Adam(loss_of.parameters(), lr=settings.learning_rate, fused=True)
-    run = _Run(spec, settings, data, network, average, optimizer, out, loss_of)
+    objective = objective_of(network, settings)
+    optimizer = torch.optim.Adam(objective.parameters(), lr=settings.learning_rate, fused=True)
+    run = _Run(spec, settings, data, network, average, optimizer, out, objective)
     run.begin(resume)
     started, first = time.perf_counter(), run.step
     while run.step < settings.steps:
@@ -113,7 +112,7 @@ class _Run:
     average: nn.Module
     optimizer: torch.optim.Optimizer
     out: Path
-    loss_of: LossOf
+    objective: Objective
     step: int = 0
     psnr_y_db: dict[str, float] = field(default_factory=dict)
 
@@ -134,7 +133,7 @@ class _Run:
         try:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
-            self.loss_of.objective.load_state_dict(state["objective"])
+            self.objective.terms.load_state_dict(state["terms"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.psnr_y_db = state["step"], state["psnr_y_db"]
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
@@ -147,7 +146,7 @@ class _Run:
             "data": self.data.digest,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
-            "objective": self.loss_of.objective.state_dict(),
+            "terms": self.objective.terms.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "psnr_y_db": self.psnr_y_db,
@@ -217,7 +216,7 @@ def _step(run: _Run) -> float:
         group["lr"] = learning_rate_at(settings, run.step)
     batch = run.data.batch(settings.seed, run.step, range(settings.batch))
     with torch.autocast("cpu", torch.bfloat16, enabled=settings.amp == "bf16"):
-        loss = run.loss_of(batch)
+        loss = run.objective(batch)
     value = float(loss.detach())
     if not math.isfinite(value):
         raise InputError(
@@ -226,7 +225,7 @@ def _step(run: _Run) -> float:
         )
     run.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(run.loss_of.parameters(), settings.clip_norm)
+    nn.utils.clip_grad_norm_(run.objective.parameters(), settings.clip_norm)
     run.optimizer.step()
     run.step += 1
     with torch.no_grad():

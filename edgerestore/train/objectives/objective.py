@@ -1,42 +1,62 @@
-"""What every objective is, and how one runs a network."""
+"""A network and what its training minimises, as one module."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
+from edgerestore.recipe.objectives import PixelLoss
 from edgerestore.train.data import Batch
+from edgerestore.train.objectives.pixels import pixel_loss
 
 
-class Objective(nn.Module, ABC):
-    """Runs a network on a batch and says how wrong it is.
+class Term(nn.Module, ABC):
+    """What is added to the pixel loss.
 
-    Parameters of its own learn together with the network's; they and its buffers are kept in
-    checkpoints, and are never shipped.
+    Parameters of its own learn together with the network's; its state is kept in checkpoints
+    and is never shipped.
     """
 
     @abstractmethod
-    def forward(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Returns the loss, a scalar in float32, under the loop's rules of autocast."""
+    def forward(self, output: Tensor, batch: Batch) -> Tensor:
+        """A scalar in float32; ``output`` is what the network just made of ``batch``."""
+
+    def facts(self) -> dict[str, Any]:
+        """What trained weights should say of it beyond the recipe; JSON's types."""
+        return {}
 
 
-class LossOf(nn.Module):
-    """A network and its objective as one module.
+class Objective(nn.Module):
+    """The pixel loss of a network's output against the target, and further terms.
 
     This, not the network, is what several processes wrap: so they average the gradients of
-    the objective's own parameters too, and hooks on the network's modules still run.
+    the terms' parameters too, and hooks on the network's modules still run.
     """
 
-    def __init__(self, network: nn.Module, objective: Objective) -> None:
+    def __init__(self, network: nn.Module, loss: PixelLoss, terms: Sequence[Term] = ()) -> None:
         super().__init__()
         self.network = network
-        self.objective = objective
+        self.loss = loss
+        self.terms = nn.ModuleList(terms)
 
     def forward(self, batch: Batch) -> Tensor:
-        """The loss of a batch."""
-        loss: Tensor = self.objective(self.network, batch)
+        """The loss of a batch: a scalar in float32, under the caller's rules of autocast."""
+        output = run_network(self.network, batch)
+        loss = pixel_loss(self.loss, output, batch.high)
+        for term in self.terms:
+            loss = loss + term(output, batch)
         return loss
+
+    def facts(self) -> dict[str, Any]:
+        """What trained weights should say of the terms beyond the recipe."""
+        facts = {}
+        for term in self.terms:
+            assert isinstance(term, Term)
+            facts.update(term.facts())
+        return facts
 
 
 def run_network(network: nn.Module, batch: Batch) -> Tensor:
