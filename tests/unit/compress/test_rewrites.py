@@ -71,7 +71,7 @@ def test_rewrite_computes_the_same_on_photographs_of_every_size(
         assert largest_error(network, rewritten, image) <= TOLERANCE, (height, width)
 
 
-@pytest.mark.parametrize("model", ["esrt_x3", "esrt_s_x2"])
+@pytest.mark.parametrize("model", ["esrt_x3", "esrt_s_x2", "esrt_s_x4"])
 def test_rewrites_are_exact_and_not_merely_near(
     model: str, filled_network: Callable[[str], nn.Module], evaluation_folder: Path
 ) -> None:
