@@ -14,6 +14,7 @@ from edgerestore.compress.fp16 import Fp16, fp16_from_fp32
 from edgerestore.compress.int8 import Int8, int8_openvino, int8_qdq
 from edgerestore.errors import InputError
 from edgerestore.export.onnx import save_onnx
+from edgerestore.export.openvino import openvino_from_onnx
 from edgerestore.recipe import Target
 from edgerestore.recipe.scalars import PrecisionName
 
@@ -82,10 +83,7 @@ class Emitter:
             model = int8_openvino(self.graph, config, self.crops, folder)
             passes = [PassFacts(name="int8", settings=config.settings(len(self.crops)))]
         else:
-            save_onnx(self.graph, folder / MODEL_ONNX)
-            # Not convert_model, which reports to its makers; the reader is the same.
-            model = openvino.Core().read_model(folder / MODEL_ONNX)
-            (folder / MODEL_ONNX).unlink()
+            model = openvino_from_onnx(self.graph, folder)
         compress = precision != "fp32"
         if compress:
             passes.append(PassFacts(name="compress_to_fp16", settings={}))

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from edgerestore.errors import InputError
 from edgerestore.export.onnx import INPUT
+from edgerestore.export.openvino import openvino_from_onnx
 
 if TYPE_CHECKING:
     import openvino
@@ -54,12 +55,7 @@ def int8_openvino(
 
     ``crops`` are N x 3 x tile x tile in [0, 1].
     """
-    import openvino
-
-    path = folder / "fp32.onnx"
-    path.write_bytes(model.SerializeToString())
-    source = openvino.Core().read_model(path)
-    path.unlink()
+    source = openvino_from_onnx(model, folder)
     keep = [
         operator.get_friendly_name()
         for operator in source.get_ordered_ops()
