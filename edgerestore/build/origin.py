@@ -17,7 +17,7 @@ from edgerestore.errors import InputError
 from edgerestore.files import sha256_of
 from edgerestore.models import MODELS, ModelSpec, SizeRule
 from edgerestore.models.user import UnitRange, call_factory, load_tensors
-from edgerestore.models.weights import load_network
+from edgerestore.models.weights import given_or_shipped, load_network
 from edgerestore.recipe import NetworkSettings
 
 DEFAULT_TILE = 48
@@ -50,11 +50,7 @@ def origin_of_model(spec: ModelSpec, weights: Path | None) -> Origin:
             f"'{spec.name}' holds several tasks, and a bundle is of one; "
             f"build {', '.join(spec.tasks)}"
         )
-    source = weights or spec.weights
-    if source is None:
-        raise InputError(
-            f"no weights are shipped for '{spec.name}'; give --weights FILE.safetensors"
-        )
+    source = given_or_shipped(spec, weights)
     _require_weights(source)
     return Origin(spec, source, functools.partial(load_network, spec, source))
 

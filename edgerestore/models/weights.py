@@ -68,14 +68,20 @@ def load_weights(path: Path, spec: ModelSpec) -> Weights:
 
 def load_network(spec: ModelSpec, path: Path | None = None) -> nn.Module:
     """Builds the reference form with the weights of ``path``, or the shipped ones."""
+    source = given_or_shipped(spec, path)
+    network = build_network(spec)
+    network.load_state_dict(load_weights(source, spec).tensors)
+    return network
+
+
+def given_or_shipped(spec: ModelSpec, path: Path | None) -> Path:
+    """The weights file to use. Raises InputError where none is given and none is shipped."""
     source = path or spec.weights
     if source is None:
         raise InputError(
             f"no weights are shipped for '{spec.name}'; give --weights FILE.safetensors"
         )
-    network = build_network(spec)
-    network.load_state_dict(load_weights(source, spec).tensors)
-    return network
+    return source
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
