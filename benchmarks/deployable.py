@@ -56,7 +56,7 @@ def _arguments() -> argparse.Namespace:
 def _measure(model: str, seconds: float, threads: int) -> Results:
     plan = Plan(seconds=seconds)
     with tempfile.TemporaryDirectory() as folder:
-        candidates = _prepare(Path(folder), model, threads)
+        candidates, nodes = _prepare(Path(folder), model, threads)
         watch = Watch()
         seen = measure(candidates, plan)
         environment = watch.finish(sum(m.closed.cpu_seconds for m in seen if m.closed))
@@ -64,13 +64,16 @@ def _measure(model: str, seconds: float, threads: int) -> Results:
         bundles=[result_of(m, m.candidate.name) for m in seen],
         environment=environment,
         ratios=ratios_of(seen, plan),
-        protocol={"model": model, "threads": threads, "weights": "random"},
+        protocol={"model": model, "threads": threads, "weights": "random", "nodes": nodes},
         warnings=warnings(environment),
     )
 
 
-def _prepare(folder: Path, model: str, threads: int) -> list[Candidate]:
-    """Writes both forms; the deployable one in OpenVINO FP32 comes first, for the ratios."""
+def _prepare(folder: Path, model: str, threads: int) -> tuple[list[Candidate], dict[str, int]]:
+    """Writes both forms; the deployable one in OpenVINO FP32 comes first, for the ratios.
+
+    Gives the nodes of either form's graph as well.
+    """
     import torch
 
     from edgerestore.calibration import crops, read_set
@@ -85,22 +88,29 @@ def _prepare(folder: Path, model: str, threads: int) -> list[Candidate]:
     with torch.inference_mode():
         peers.write_probe(folder, image, network(torch.tensor(image)).numpy())
     torch.save(network.state_dict(), folder / "weights.pt")
-    save_onnx(plain_onnx_from_module(network, spec.tile), folder / "reference.onnx")
     rewritten, _ = deployable(network)
-    save_onnx(onnx_from_module(rewritten, spec.tile), folder / "deployable.onnx")
+    graphs = {
+        "reference": plain_onnx_from_module(network, spec.tile),
+        "deployable": onnx_from_module(rewritten, spec.tile),
+    }
+    for form, graph in graphs.items():
+        save_onnx(graph, folder / f"{form}.onnx")
     made = [
         peers.candidate(f"{runtime}, {form}", kind, folder / file, model, threads)
         for runtime, (kind, own, file, own_file) in RUNTIMES.items()
         for form, kind, file in (("deployable", own, own_file), ("reference", kind, file))
     ]
-    return sorted(made, key=lambda c: c.name != "OpenVINO FP32, deployable")
+    made.sort(key=lambda c: c.name != "OpenVINO FP32, deployable")
+    return made, {form: len(graph.graph.node) for form, graph in graphs.items()}
 
 
 def _show(model: str, results: Results) -> bool:
     """Prints one network's table; returns whether its goal is reached."""
     factors = {"OpenVINO FP32, deployable": 1.0}
     factors |= {ratio.name: ratio.median for ratio in results.ratios}
+    nodes = results.protocol["nodes"]
     print(f"{model}: latency of the reference form over that of the deployable form")
+    print(f"  ONNX nodes: {nodes['reference']:,} in the one, {nodes['deployable']:,} in the other")
     found = {}
     for runtime in RUNTIMES:
         own, reference = (factors.get(f"{runtime}, {form}") for form in ("deployable", "reference"))

@@ -28,7 +28,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, get_args
 
 import msgspec
 import numpy as np
@@ -48,6 +48,7 @@ from support_results import (
 
 from edgerestore import bundle as bundles
 from edgerestore.models import MODELS, ModelSpec, find_model
+from edgerestore.recipe.scalars import PrecisionName
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,10 +56,9 @@ if TYPE_CHECKING:
     from edgerestore.build.emit import Emitter
     from edgerestore.build.source import Source
     from edgerestore.recipe import Target
-    from edgerestore.recipe.scalars import PrecisionName
 
 RESULTS = Path(__file__).parent / "results" / "support.json"
-PRECISIONS: tuple[PrecisionName, ...] = ("fp32", "fp16", "bf16", "int8")
+PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
 COMPUTE_CAPABILITIES = ("8.9",)
 """One GPU generation is enough to learn whether NVIDIA's builder takes a graph."""
 LEFT_OUT = ("ipt_x3", "ipt_denoise30", "ipt_denoise50")
@@ -68,7 +68,6 @@ LARGEST_EXPORT_S, LARGEST_EXPORT_GIB = 30.0, 6.0
 """What the export of any network may take; the command fails beyond."""
 LOWEST_DB = {"fp32": 60.0, "fp16": 30.0, "bf16": 20.0, "int8": 10.0}
 """Of an output to its FP32 reference, relative to the deviation: below, it is another function."""
-VALUE_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 TOOLS = ("edgerestore", "torch", "onnx", "onnxruntime", "openvino", "nncf", "tensorrt-rtx")
 
 Tiles = NDArray[np.float32]
@@ -125,6 +124,8 @@ def conditions_of(spec: ModelSpec) -> dict[str, Any]:
         "tile": spec.tile,
         "params": spec.params,
         "keep_float": spec.keep_float,
+        # Another deployable form of the same network costs something else.
+        "costs": spec.costs,
         "calibration_crops": CALIBRATION_CROPS,
         "compute_capabilities": COMPUTE_CAPABILITIES,
         "versions": versions,
@@ -305,6 +306,7 @@ def _row(
     from edgerestore.backends import find_backend
     from edgerestore.build.draft import draft_manifest
     from edgerestore.build.source import onnx_run
+    from edgerestore.build.tiles import VALUE_BYTES
 
     clock = time.perf_counter()
     row = Row(target=target.name, precision=precision, status=REFUSED)

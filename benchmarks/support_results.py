@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
+from edgerestore.files import write_beside
 from edgerestore.models import MODELS
+from edgerestore.recipe.scalars import PrecisionName
 
 TARGETS = {
     "x86-openvino": "OpenVINO",
     "x86-onnxruntime": "ONNX Runtime",
     "rtx-tensorrt": "TensorRT for RTX",
 }
-ORDER = ("fp32", "fp16", "bf16", "int8")
+ORDER: tuple[str, ...] = get_args(PrecisionName)
 VERIFIED = "executed and verified"
 WRONG = "executed, far from FP32"
 COMPILED = "compiled, not executed"
@@ -82,10 +84,7 @@ def write_results(path: Path, results: Results) -> None:
     """Writes all networks in the order of the table of models."""
     order = [results[name] for name in MODELS if name in results]
     data = msgspec.json.format(msgspec.json.encode(order), indent=1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".new")
-    beside.write_bytes(data + b"\n")
-    beside.replace(path)
+    write_beside(path, data + b"\n")
 
 
 def table(results: Results) -> str:
