@@ -51,19 +51,18 @@ def load_weights(path: Path, spec: ModelSpec) -> Weights:
     Of a file that holds the model's parent, only the model's own tensors are returned.
     """
     tensors, header = read_safetensors(path)
-    try:
-        metadata = json.loads(header.get("edgerestore", "null"))
-    except ValueError as error:
-        raise CheckpointError(f"{path}: damaged: its header is not JSON: {error}") from error
-    if header.get("format") != FORMAT or not isinstance(metadata, dict):
-        raise CheckpointError(
-            f"{path}: not written by edgerestore; 'edgerestore import-weights' converts it"
-        )
+    metadata = _metadata(path, header)
     held = _held(path, spec, metadata)
     check_tensors(path, held.name, tensors, state_shapes(held))
     if held is not spec:
         tensors = part_of(tensors, spec)
     return Weights(tensors, metadata)
+
+
+def model_in(path: Path) -> str:
+    """The model whose weights our safetensors say they are. Raises CheckpointError for others'."""
+    _, header = read_safetensors(path)
+    return str(_metadata(path, header).get("model"))
 
 
 def load_network(spec: ModelSpec, path: Path | None = None) -> nn.Module:
@@ -153,6 +152,18 @@ def check_tensors(
             raise CheckpointError(f"{path}: '{name}' is no plain tensor of floating-point numbers")
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path}: '{name}' holds NaN or infinity")
+
+
+def _metadata(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        metadata = json.loads(header.get("edgerestore", "null"))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: damaged: its header is not JSON: {error}") from error
+    if header.get("format") != FORMAT or not isinstance(metadata, dict):
+        raise CheckpointError(
+            f"{path}: not written by edgerestore; 'edgerestore import-weights' converts it"
+        )
+    return metadata
 
 
 def _held(path: Path, spec: ModelSpec, metadata: Mapping[str, Any]) -> ModelSpec:
