@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from edgerestore.errors import InputError, RecipeError, suggestion
+from edgerestore.recipe.card import Card
 from edgerestore.recipe.scalars import Count, Positive, PrecisionName, Rate
 from edgerestore.recipe.training import TrainSettings
 
@@ -117,6 +118,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     network: NetworkSettings | None = None
     train: TrainSettings | None = None
     build: BuildSettings | None = None
+    card: Card | None = None
+    """What the model card of trained weights says beside their figures."""
 
 
 def read_toml(path: Path, kind: type[T]) -> T:
