@@ -26,9 +26,18 @@ def psnr_y_db(result: NDArray[np.uint8], truth: NDArray[np.uint8], *, border: in
 
     Identical images give infinity. Raises InputError where the shapes differ.
     """
-    a, b = _luma_pair(result, truth, border)
-    mse = float(np.mean((a - b) ** 2))
-    return float("inf") if mse == 0 else float(10 * np.log10(PEAK**2 / mse))
+    return _psnr_db(*_luma_pair(result, truth, border))
+
+
+def psnr_rgb_db(result: NDArray[np.uint8], truth: NDArray[np.uint8], *, border: int) -> float:
+    """PSNR in dB over red, green and blue together, as denoising papers measure it.
+
+    Border, peak and errors are those of :func:`psnr_y_db`.
+    """
+    _require_same_shape(result, truth)
+    inner = slice(border, -border or None)
+    a, b = (image.astype(np.float64)[inner, inner] for image in (result, truth))
+    return _psnr_db(a, b)
 
 
 def ssim_y(result: NDArray[np.uint8], truth: NDArray[np.uint8], *, border: int) -> float:
@@ -59,7 +68,16 @@ def to_uint8(image: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _luma_pair(
     result: NDArray[np.uint8], truth: NDArray[np.uint8], border: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if result.shape != truth.shape:
-        raise InputError(f"cannot compare images of {result.shape} and {truth.shape}")
+    _require_same_shape(result, truth)
     inner = slice(border, -border or None)
     return luma(result)[inner, inner], luma(truth)[inner, inner]
+
+
+def _psnr_db(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    mse = float(np.mean((a - b) ** 2))
+    return float("inf") if mse == 0 else float(10 * np.log10(PEAK**2 / mse))
+
+
+def _require_same_shape(result: NDArray[np.uint8], truth: NDArray[np.uint8]) -> None:
+    if result.shape != truth.shape:
+        raise InputError(f"cannot compare images of {result.shape} and {truth.shape}")
