@@ -71,7 +71,7 @@ class Watch:
         return Environment(
             taken_at=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
             machine=f"{platform.machine()}{_board()}",
-            cpu=_cpu(),
+            cpu=cpu_name(),
             cores=_cores(),
             governor=_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             memory_mib=_memory_mib(),
@@ -115,6 +115,15 @@ def warnings(environment: Environment) -> list[str]:
     return found
 
 
+def cpu_name() -> str:
+    """The processor as the system names it."""
+    for line in (_text("/proc/cpuinfo") or "").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("model name", "Model", "Hardware"):
+            return value.strip()
+    return platform.processor() or platform.machine()
+
+
 def _text(path: str | Path) -> str | None:
     """A small system file, stripped; None where it cannot be read or is empty."""
     try:
@@ -126,14 +135,6 @@ def _text(path: str | Path) -> str | None:
 def _board() -> str:
     model = _text("/proc/device-tree/model")
     return f", {model}" if model else ""
-
-
-def _cpu() -> str:
-    for line in (_text("/proc/cpuinfo") or "").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() in ("model name", "Model", "Hardware"):
-            return value.strip()
-    return platform.processor() or platform.machine()
 
 
 def _cores() -> int:
