@@ -57,8 +57,8 @@ def table(title: str, *columns: str) -> Table:
 
 
 @contextmanager
-def progress() -> Iterator[Progress]:
-    """Progress on standard error, shown on a terminal only."""
+def progress(*, shown: bool = True) -> Iterator[Progress]:
+    """Progress on standard error, shown on a terminal only, and only if it is to be."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -77,7 +77,7 @@ def progress() -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=to_people,
-        disable=not to_people.is_terminal,
+        disable=not (shown and to_people.is_terminal),
         transient=True,
     ) as bar:
         yield bar

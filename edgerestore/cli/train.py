@@ -31,7 +31,9 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     json: Json = False,
 ) -> None:
-    """Trains a model as a recipe says, from scratch or on from a checkpoint."""
+    """Trains a model as a recipe says; under torchrun, in several processes and machines."""
+    import time
+
     from edgerestore.errors import EdgeRestoreError, RecipeError
     from edgerestore.models import find_model
     from edgerestore.recipe import Recipe, read_toml
@@ -42,14 +44,17 @@ def train(
     if read.train is None:
         raise RecipeError(f"{path}: has no [train] table")
     spec = find_model(read.model)
-    start = path.parent / read.train.start if read.train.start else None
     out = out or Path("runs", spec.name)
+    started = time.perf_counter()
     try:
-        weights, seconds = _train(spec, read.train, data, start, out, resume)
+        weights = _train(spec, read.train, path.parent, data, out, resume)
     except KeyboardInterrupt:
         stopped = EdgeRestoreError(f"interrupted; --resume --out {out} continues the run")
         stopped.exit_code = 130
         raise stopped from None
+    if weights is None:
+        return
+    seconds = time.perf_counter() - started
     if json:
         print_json({"model": spec.name, "weights": weights, "seconds": round(seconds, 1)})
     else:
@@ -82,29 +87,22 @@ def import_weights(
 
 
 def _train(
-    spec: ModelSpec,
-    settings: TrainSettings,
-    data: Path,
-    start: Path | None,
-    out: Path,
-    resume: bool,
-) -> tuple[Path, float]:
-    """Runs the loop behind a progress bar; returns the weights file and the seconds taken."""
-    import time
-
+    spec: ModelSpec, settings: TrainSettings, folder: Path, data: Path, out: Path, resume: bool
+) -> Path | None:
+    """Runs the loop behind a progress bar; returns the weights, in the leading process only."""
     from edgerestore.train.data import TrainingData
-    from edgerestore.train.loop import Progress
+    from edgerestore.train.journal import Progress
     from edgerestore.train.loop import train as run
+    from edgerestore.train.processes import joined, was_restarted
     from edgerestore.train.validation import validation_set
 
-    started = time.perf_counter()
-    with progress() as bar:
+    with joined(settings.device) as processes, progress(shown=processes.leads) as bar:
         task = bar.add_task("reading pictures", total=None)
         held_back = [validation_set(data, item, spec) for item in settings.validation]
         pictures = TrainingData(data, settings.source, spec, settings.patch)
 
         def report(at: Progress) -> None:
-            scores = "".join(f", {value:.2f} dB" for value in at.psnr_y_db.values())
+            scores = "".join(f", {item.psnr_y_db:.2f} dB" for item in at.scores.values())
             text = f"loss {at.loss:.4f}, {at.steps_per_s:.1f} steps/s{scores}"
             bar.update(task, description=text, completed=at.step, total=at.steps)
 
@@ -115,12 +113,13 @@ def _train(
                 pictures,
                 held_back,
                 out,
-                start=start,
-                resume=resume,
+                folder=folder,
+                resume=resume or was_restarted(),
+                processes=processes,
                 report=report,
                 stop=stop,
             )
-    return weights, time.perf_counter() - started
+        return weights if processes.leads else None
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from edgerestore.recipe.objectives import Contrastive, PixelLoss
+from edgerestore.recipe.optimisation import Cosine, Decay, Optimizer, Schedule
 from edgerestore.recipe.pictures import Pictures, Source
-from edgerestore.recipe.scalars import Count, Fraction, Positive, Rate
+from edgerestore.recipe.scalars import Count, DeviceName, Positive, Rate
 
 
 class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -25,15 +26,24 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Side of the input crop, in pixels."""
     loss: PixelLoss = "l1"
     contrastive: Contrastive | None = None
+    optimizer: Optimizer = Optimizer()
     learning_rate: Rate = 1e-3
-    final_learning_rate: Rate = 1e-6
-    """Reached by half a cosine after the warm-up."""
     warmup_steps: Count = 200
-    clip_norm: Rate = 1.0
-    ema: Fraction = 0.999
-    """Decay of the weight average, which is what validates and ships."""
-    amp: Literal["fp32", "bf16"] = "bf16"
-    seed: int = 0
+    """Over which the rate grows evenly from nearly nothing."""
+    schedule: Schedule = Cosine()
+    clip_norm: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    """The largest norm of a gradient; longer ones are shortened to it. 0 for no limit."""
+    ema: Decay = 0.999
+    """Of the weight average, which is what validates and ships. 0 for the last weights."""
+    amp: Literal["fp32", "bf16", "fp16"] = "bf16"
+    """What the forward pass computes in; weights stay in float32. ``fp16`` needs CUDA."""
+    compile: bool = False
+    """Run the network through ``torch.compile``: minutes at first, then faster steps."""
+    device: DeviceName = "auto"
+    workers: Count = 0
+    """Processes that make batches ahead. 0 makes them in between, which is right on a CPU,
+    whose cores the network needs."""
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)] = 0
     validate_every: Positive = 1000
     checkpoint_every: Positive = 250
 

@@ -1,44 +1,34 @@
-"""One plain training loop: seeded, resumable, logged."""
+"""One plain training loop: seeded, resumable, logged; alone or in several processes."""
 
 from __future__ import annotations
 
-import io
-import json
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
-from torch import nn
 
-from edgerestore.errors import CheckpointError, InputError
-from edgerestore.files import write_beside
+from edgerestore.errors import InputError
 from edgerestore.models import ModelSpec, build_network
-from edgerestore.models.weights import load_weights, save_weights
+from edgerestore.models.weights import save_weights
 from edgerestore.recipe.training import TrainSettings
-from edgerestore.train.data import TrainingData
+from edgerestore.train.data import Batch, TrainingData
 from edgerestore.train.depthwise import quicken
-from edgerestore.train.objectives import Objective, objective_of
+from edgerestore.train.journal import Journal, Progress
+from edgerestore.train.loader import batches
+from edgerestore.train.objectives import objective_of
+from edgerestore.train.optimisation import Updates, learning_rate_at, move_average, require_finite
+from edgerestore.train.processes import Processes, alone
+from edgerestore.train.provenance import code_version, hardware
+from edgerestore.train.starting import read_start, start_file
+from edgerestore.train.state import LAST, State
 from edgerestore.train.validation import ValidationSet
 
-LOG = "log.jsonl"
+BEST = "best.safetensors"
 LOG_EVERY = 50
-
-
-@dataclass(slots=True)
-class Progress:
-    """Where a run stands; handed to the caller's progress display after each log line."""
-
-    step: int
-    steps: int
-    loss: float
-    steps_per_s: float
-    psnr_y_db: dict[str, float]
-    """Of the last validation, by set."""
 
 
 def train(
@@ -48,189 +38,197 @@ def train(
     validation: Sequence[ValidationSet],
     out: Path,
     *,
-    start: Path | None = None,
+    folder: Path = Path(),
     resume: bool = False,
+    processes: Processes | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """Trains from scratch, or on from ``start``; returns the weights, ``out/<model>.safetensors``.
+    """Trains as a recipe in ``folder`` says; returns the weights, ``out/<model>.safetensors``.
 
-    The average of the weights (EMA) is validated and shipped. ``out/last.pt`` continues a
-    killed run with ``resume``: with the same settings, data and machine it ends with the
-    same weights as an uninterrupted one. ``out/log.jsonl`` holds one JSON object a line.
-    ``stop`` is asked after each step; on yes the state is kept and KeyboardInterrupt raised.
-    Raises InputError where ``out`` holds another run and where the loss stops being finite.
+    The average of the weights (EMA) is validated and shipped; ``out/best.safetensors`` is the
+    one of the best mean PSNR-Y. ``out/last.pt`` continues a killed run with ``resume``: with
+    the same settings, data, machine and number of processes, it ends on a CPU with the same
+    weights as an uninterrupted one, to the bit. ``out/log.jsonl`` and ``out/tensorboard`` tell
+    how it goes.
+
+    All ``processes`` of a run call this alike, and each takes its share of every batch.
+    ``stop`` is asked at each step; on yes the state is kept and KeyboardInterrupt raised.
+    Raises InputError where ``out`` holds another run and where training diverges.
     """
+    processes = processes or alone(settings.device)
+    places = processes.places(settings.batch)
+    state = _first_state(spec, settings, folder, processes)
+    last = out / LAST
+    if last.exists():
+        if not resume:
+            raise InputError(f"{out}: holds a run already; --resume continues it")
+        state.load(last, spec, settings, data.digest)
+    run = _Run(spec, settings, data, validation, out, processes, state)
+    run.begin()
+    learner = processes.share(state.objective, some_rest=bool(spec.tasks))
+    ahead = batches(data, settings.seed, state.step, settings.steps, places, settings.workers)
+    try:
+        for batch in ahead:
+            # Whatever draws at random draws alike in a resumed run, and in every process.
+            torch.manual_seed(settings.seed << 32 | state.step)
+            with state.updates.autocast():
+                loss = learner(_on(processes.device, batch))
+            mean, stops = processes.agree(loss, stop())
+            require_finite("loss", mean, state.step)
+            norm = state.updates.make(loss, state.step)
+            move_average(state.average, state.network, settings.ema, state.step)
+            state.step += 1
+            report(run.after_step(mean, norm))
+            if stops and state.step < settings.steps:
+                run.checkpoint()
+                raise KeyboardInterrupt
+        return run.finish()
+    finally:
+        run.close()
+
+
+def _first_state(
+    spec: ModelSpec, settings: TrainSettings, folder: Path, processes: Processes
+) -> State:
+    device = processes.device
     torch.manual_seed(settings.seed)
-    network = build_network(spec)
-    if start is not None:
-        network.load_state_dict(load_weights(start, spec).tensors)
-    network = network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    quicken(network)
-    average = build_network(spec)
+    network = build_network(spec).train()
+    facts: dict[str, Any] = {}
+    if settings.start is not None:
+        start = read_start(start_file(settings.start, folder), spec)
+        start.fill(network)
+        facts["start"] = start.facts
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = build_network(spec).to(device)
     average.load_state_dict(network.state_dict())
-    objective = objective_of(network, settings)
-    optimizer = torch.optim.Adam(objective.parameters(), lr=settings.learning_rate, fused=True)
-    run = _Run(spec, settings, data, network, average, optimizer, out, objective)
-    run.begin(resume)
-    started, first = time.perf_counter(), run.step
-    while run.step < settings.steps:
-        loss = _step(run)
-        if validation and (run.step % settings.validate_every == 0 or run.step == settings.steps):
-            run.validate(validation)
-        if run.step % LOG_EVERY == 0 or run.step == settings.steps:
-            rate = (run.step - first) / (time.perf_counter() - started)
-            progress = Progress(run.step, settings.steps, loss, rate, run.psnr_y_db)
-            run.log(progress)
-            report(progress)
-        if run.step % settings.checkpoint_every == 0 or run.step == settings.steps:
-            run.checkpoint()
-        if stop() and run.step < settings.steps:
-            run.checkpoint()
-            raise KeyboardInterrupt
-    if validation and not run.psnr_y_db:
-        run.validate(validation)
-    return run.finish(validation)
-
-
-def learning_rate_at(settings: TrainSettings, step: int) -> float:
-    """Linear warm-up, then half a cosine down to the final rate; ``step`` counts from 0."""
-    if step < settings.warmup_steps:
-        return settings.learning_rate * (step + 1) / settings.warmup_steps
-    span = max(1, settings.steps - settings.warmup_steps)
-    cosine = 0.5 + 0.5 * math.cos(math.pi * (step - settings.warmup_steps) / span)
-    low = settings.final_learning_rate
-    return low + (settings.learning_rate - low) * cosine
+    if settings.compile:
+        network.compile()
+    elif device.type == "cpu":
+        quicken(network)
+    objective = objective_of(network, settings).to(device)
+    return State(
+        network=network,
+        average=average,
+        objective=objective,
+        updates=Updates(objective.parameters(), settings, device),
+        facts=facts,
+    )
 
 
 @dataclass(slots=True)
 class _Run:
+    """One session of a run: all but the updates. Only the leading process writes."""
+
     spec: ModelSpec
     settings: TrainSettings
     data: TrainingData
-    network: nn.Module
-    average: nn.Module
-    optimizer: torch.optim.Optimizer
+    validation: Sequence[ValidationSet]
     out: Path
-    objective: Objective
-    step: int = 0
-    psnr_y_db: dict[str, float] = field(default_factory=dict)
+    processes: Processes
+    state: State
+    journal: Journal | None = None
+    losses: list[float] = field(default_factory=list)
+    """Since the last line of the log."""
+    line_at: float = 0.0
+    """When that line was written."""
+    begun_at: float = 0.0
+    """When the session began, less the seconds of those before."""
 
-    def validate(self, sets: Sequence[ValidationSet]) -> None:
-        self.psnr_y_db = {item.name: item.psnr_y_db(self.average) for item in sets}
+    def begin(self) -> None:
+        self.line_at = time.perf_counter()
+        self.begun_at = self.line_at - self.state.seconds
+        place = hardware(self.processes.device, self.processes.count)
+        for fact, value in (("code", code_version()), ("hardware", place)):
+            known = self.state.facts.setdefault(fact, value)
+            if value not in known:
+                self.state.facts[fact] = f"{known}; resumed by {value}"
+        if self.processes.leads:
+            self.journal = Journal(self.out, self.state.step)
 
-    def begin(self, resume: bool) -> None:
-        last = self.out / "last.pt"
-        if not last.exists():
+    def after_step(self, loss: float, gradient_norm: float) -> Progress:
+        """Validates, logs and keeps the state where it is time to."""
+        step, settings = self.state.step, self.settings
+        last = step == settings.steps
+        validates = bool(self.validation) and (last or step % settings.validate_every == 0)
+        if validates:
+            self.validate()
+        self.losses.append(loss)
+        now = time.perf_counter()
+        progress = Progress(
+            step=step,
+            steps=settings.steps,
+            loss=sum(self.losses) / len(self.losses),
+            learning_rate=learning_rate_at(settings, step - 1),
+            gradient_norm=gradient_norm,
+            steps_per_s=len(self.losses) / (now - self.line_at),
+            scores=self.state.scores,
+        )
+        if last or validates or step % LOG_EVERY == 0:
+            if self.journal:
+                self.journal.note(progress)
+            self.losses.clear()
+            self.line_at = now
+        if last or step % settings.checkpoint_every == 0:
+            self.checkpoint()
+        return progress
+
+    def validate(self) -> None:
+        if not self.journal:
             return
-        if not resume:
-            raise InputError(f"{self.out}: holds a run already; --resume continues it")
-        state = _read_state(last)
-        if state["settings"] != self._fingerprint():
-            raise InputError(f"{last}: was made by other settings; train into a new folder")
-        if state["data"] != self.data.digest:
-            raise InputError(f"{last}: was made on other pictures; train into a new folder")
-        try:
-            self.network.load_state_dict(state["network"])
-            self.average.load_state_dict(state["average"])
-            self.objective.terms.load_state_dict(state["terms"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.psnr_y_db = state["step"], state["psnr_y_db"]
-        except (RuntimeError, KeyError, ValueError, TypeError) as error:
-            raise CheckpointError(f"{last}: damaged; delete it to start again") from error
-        self.forget_later_lines()
+        state = self.state
+        measured = {
+            item.name: item.measure(state.average, self.processes.device)
+            for item in self.validation
+        }
+        state.scores = {name: item.figures for name, item in measured.items()}
+        self.journal.show(state.step, measured)
+        mean = sum(item.psnr_y_db for item in state.scores.values()) / len(state.scores)
+        if state.best_psnr_y_db is None or mean > state.best_psnr_y_db:
+            state.best_psnr_y_db = mean
+            self.write_weights(self.out / BEST)
 
     def checkpoint(self) -> None:
-        state = {
-            "settings": self._fingerprint(),
-            "data": self.data.digest,
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "terms": self.objective.terms.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "psnr_y_db": self.psnr_y_db,
-        }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_beside(self.out / "last.pt", buffer.getvalue())
+        if self.journal:
+            self.state.seconds = time.perf_counter() - self.begun_at
+            self.state.save(self.out / LAST, self.spec, self.settings, self.data.digest)
 
-    def log(self, progress: Progress) -> None:
-        line = {name: getattr(progress, name) for name in Progress.__slots__}
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            with (self.out / LOG).open("a") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise InputError(f"{self.out / LOG}: cannot be written: {error.strerror}") from error
-
-    def forget_later_lines(self) -> None:
-        """Cuts what a killed run logged behind its last checkpoint, half a line included."""
-        log = self.out / LOG
-        lines = log.read_text().splitlines(keepends=True) if log.is_file() else []
-        kept = [s for s in lines if s.endswith("}\n") and json.loads(s)["step"] <= self.step]
-        if kept != lines:
-            write_beside(log, "".join(kept).encode())
-
-    def finish(self, validation: Sequence[ValidationSet]) -> Path:
+    def finish(self) -> Path:
+        if self.validation and not self.state.scores:
+            self.validate()
         path = self.out / f"{self.spec.name}.safetensors"
+        if self.journal:
+            self.write_weights(path)
+        return path
+
+    def write_weights(self, path: Path) -> None:
+        state = self.state
         metadata: dict[str, Any] = {
             "training": msgspec.to_builtins(self.settings),
+            "step": state.step,
             "pictures": {"count": self.data.count, "sha256": self.data.digest},
+            **state.facts,
+            **state.objective.facts(),
             "torch": torch.__version__,
+            "wall_time_s": round(time.perf_counter() - self.begun_at, 1),
             "scores": [
                 {
                     "set": item.name,
-                    "psnr_y_db": self.psnr_y_db[item.name],
+                    **msgspec.to_builtins(state.scores[item.name]),
+                    "input_psnr_y_db": item.input_psnr_y_db,
                     "images": [pair.name for pair in item.pairs],
                     "border": item.spec.border,
                     "protocol": item.protocol(),
                 }
-                for item in validation
+                for item in self.validation
             ],
         }
-        save_weights(path, self.spec, self.average.state_dict(), metadata)
-        return path
+        save_weights(path, self.spec, state.average.state_dict(), metadata)
 
-    def _fingerprint(self) -> str:
-        return json.dumps([self.spec.name, msgspec.to_builtins(self.settings)], sort_keys=True)
-
-
-def _read_state(path: Path) -> dict[str, Any]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:
-        # Damage makes the unpickler raise nearly anything; see models/checkpoints.py.
-        raise CheckpointError(f"{path}: damaged; delete it to start again") from error
-    if not isinstance(state, dict) or "settings" not in state:
-        raise CheckpointError(f"{path}: not a checkpoint of 'edgerestore train'")
-    return state
+    def close(self) -> None:
+        if self.journal:
+            self.journal.close()
 
 
-def _step(run: _Run) -> float:
-    """One update of the network and its average; returns the loss before it."""
-    settings = run.settings
-    for group in run.optimizer.param_groups:
-        group["lr"] = learning_rate_at(settings, run.step)
-    batch = run.data.batch(settings.seed, run.step, range(settings.batch))
-    with torch.autocast("cpu", torch.bfloat16, enabled=settings.amp == "bf16"):
-        loss = run.objective(batch)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise InputError(
-            f"training diverged: the loss of step {run.step + 1} is {value}; lower "
-            "learning_rate in the recipe and train into a new folder"
-        )
-    run.optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(run.objective.parameters(), settings.clip_norm)
-    run.optimizer.step()
-    run.step += 1
-    with torch.no_grad():
-        # A young average forgets its random start faster than the full decay would.
-        decay = min(settings.ema, (1 + run.step) / (10 + run.step))
-        averages: list[Any] = list(run.average.parameters())
-        torch._foreach_lerp_(averages, list(run.network.parameters()), 1 - decay)
-    return value
+def _on(device: torch.device, batch: Batch) -> Batch:
+    return replace(batch, low=batch.low.to(device), high=batch.high.to(device))

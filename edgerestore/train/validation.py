@@ -1,27 +1,50 @@
-"""PSNR of a network in training on the sets that its recipe holds back."""
+"""How well a network in training does on the sets that its recipe holds back."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from edgerestore import metrics
-from edgerestore.errors import InputError
+from edgerestore.errors import InputError, MissingPartError
 from edgerestore.evaluation import ImagePair
 from edgerestore.models import ModelSpec, find_model
 from edgerestore.models.sizing import run_padded
 from edgerestore.recipe.pictures import Bicubic, Pictures
-from edgerestore.tiling import DEFAULT_OVERLAP, Pixels, restore_array
+from edgerestore.tiling import DEFAULT_OVERLAP, restore_array
 from edgerestore.train.data import degrader, task_of
 from edgerestore.train.degradations.bicubic import crop_to_multiple, matlab_bicubic
-from edgerestore.train.pictures import Picture, read_pictures
+from edgerestore.train.pictures import Picture, Pixels, read_pictures
+
+SHOWN_SIDE = 256
+"""Largest side of what is shown of a picture, cut from its middle."""
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """Accuracy, as a mean over images."""
+
+    psnr_y_db: float
+    psnr_rgb_db: float
+    ssim_y: float | None
+    """None where scikit-image is absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """How well a network does on a set, and what that looks like."""
+
+    figures: Figures
+    picture: Pixels
+    """Of the first image, side by side: input, restored, truth. H x W x 3 uint8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +57,32 @@ class ValidationSet:
     """Of a network of several tasks."""
     spec: ModelSpec
     """The entry that deploys the task: its border, scale and size rule."""
+    input_psnr_y_db: float
+    """Mean PSNR-Y of the degraded images, enlarged bicubically to the truth's size."""
 
     @torch.inference_mode()
-    def psnr_y_db(self, network: nn.Module) -> float:
-        """Mean PSNR-Y in dB in float32, each image rounded to 8 bits.
+    def measure(self, network: nn.Module, device: torch.device) -> Measurement:
+        """Restores every image in float32 and rounds it to 8 bits.
 
-        Whole images, or tiles where the network takes only one size.
+        Whole images, or tiles where the network takes only one size. The network is left in
+        evaluation mode.
         """
         network.eval()
-        scores = []
-        for pair in self.pairs:
-            restored = metrics.to_uint8(self._restore(network, pair.low))
-            scores.append(metrics.psnr_y_db(restored, pair.high, border=self.spec.border))
-        return float(np.mean(scores))
+        restored = [
+            metrics.to_uint8(self._restore(network, pair.low, device)) for pair in self.pairs
+        ]
+        figures = [
+            _figures(image, pair.high, self.spec.border)
+            for image, pair in zip(restored, self.pairs, strict=True)
+        ]
+        ssims = [item.ssim_y for item in figures if item.ssim_y is not None]
+        mean = Figures(
+            psnr_y_db=_mean(item.psnr_y_db for item in figures),
+            psnr_rgb_db=_mean(item.psnr_rgb_db for item in figures),
+            ssim_y=_mean(ssims) if ssims else None,
+        )
+        pair = self.pairs[0]
+        return Measurement(mean, side_by_side(enlarged(pair), restored[0], pair.high))
 
     def protocol(self) -> str:
         """One sentence that says how the figure comes about."""
@@ -54,21 +90,23 @@ class ValidationSet:
         tiles = f"tiles of {self.spec.tile} with {DEFAULT_OVERLAP} shared"
         return f"{'whole image' if whole else tiles}, float32, rounded to 8 bits, mean over images"
 
-    def _restore(self, network: nn.Module, low: Pixels) -> NDArray[np.float32]:
+    def _restore(
+        self, network: nn.Module, low: Pixels, device: torch.device
+    ) -> NDArray[np.float32]:
         task = () if self.task is None else (self.task,)
 
         def run(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-            result: Tensor = network(torch.from_numpy(tiles), *task)
-            return np.asarray(result)
+            result: Tensor = network(torch.from_numpy(tiles).to(device), *task)
+            return np.asarray(result.cpu())
 
         spec = self.spec
         if spec.size_rule.maximum is not None:
             return restore_array(
                 low, run, tile=spec.tile, overlap=DEFAULT_OVERLAP, scale=spec.scale
             )
-        image = torch.tensor(low).permute(2, 0, 1)[None].float() / 255
+        image = torch.tensor(low, device=device).permute(2, 0, 1)[None].float() / 255
         result = run_padded(lambda x: network(x, *task), image, spec.size_rule, spec.scale)
-        return np.asarray(result[0].permute(1, 2, 0))
+        return np.asarray(result[0].permute(1, 2, 0).cpu())
 
 
 def validation_set(root: Path, wanted: Pictures, spec: ModelSpec) -> ValidationSet:
@@ -90,9 +128,40 @@ def validation_set(root: Path, wanted: Pictures, spec: ModelSpec) -> ValidationS
     if not pairs:
         raise InputError(f"{root}: no picture to validate on in {named}")
     name = f"{wanted.task} on {named}" if wanted.task else named
-    return ValidationSet(name, pairs, task, find_model(wanted.task) if wanted.task else spec)
+    deployed = find_model(wanted.task) if wanted.task else spec
+    before = _mean(metrics.psnr_y_db(enlarged(x), x.high, border=deployed.border) for x in pairs)
+    return ValidationSet(name, pairs, task, deployed, before)
+
+
+def enlarged(pair: ImagePair) -> Pixels:
+    """The degraded image at the truth's size."""
+    height, width = pair.high.shape[:2]
+    image = Image.fromarray(pair.low).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(image)
+
+
+def side_by_side(*images: Pixels) -> Pixels:
+    """The middles of images of one size, from left to right."""
+    top, left = (max(0, (side - SHOWN_SIDE) // 2) for side in images[0].shape[:2])
+    return np.hstack([item[top : top + SHOWN_SIDE, left : left + SHOWN_SIDE] for item in images])
 
 
 def seed_of(picture: Picture) -> int:
     """One seed a name: a picture is degraded alike whatever else a set holds."""
     return zlib.crc32(picture.name.encode())
+
+
+def _figures(image: Pixels, truth: Pixels, border: int) -> Figures:
+    try:
+        ssim = metrics.ssim_y(image, truth, border=border)
+    except MissingPartError:
+        ssim = None
+    return Figures(
+        psnr_y_db=metrics.psnr_y_db(image, truth, border=border),
+        psnr_rgb_db=metrics.psnr_rgb_db(image, truth, border=border),
+        ssim_y=ssim,
+    )
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import math
 from pathlib import Path
@@ -17,7 +16,7 @@ from edgerestore.recipe.pictures import Noise, Pictures, Source
 from edgerestore.recipe.training import TrainSettings
 from edgerestore.train import loop
 from edgerestore.train.data import TrainingData
-from edgerestore.train.loop import learning_rate_at, train
+from edgerestore.train.loop import train
 from edgerestore.train.validation import ValidationSet, validation_set
 
 DRT_S = find_model("drt_s")
@@ -54,6 +53,11 @@ def held_back(pictures: Path) -> list[ValidationSet]:
     return [validation_set(pictures.parent, item, TINY) for item in SETTINGS.validation]
 
 
+def same_weights(first: Path, second: Path) -> bool:
+    one, other = (load_weights(path, TINY).tensors for path in (first, second))
+    return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
+
+
 def test_run_ends_with_weights_that_explain_themselves(data, held_back, tmp_path: Path) -> None:
     path = train(TINY, SETTINGS, data, held_back, tmp_path / "run")
     assert path == tmp_path / "run" / "drt_s.safetensors"
@@ -72,9 +76,9 @@ def test_one_seed_gives_one_result(data, tmp_path: Path) -> None:
     settings = msgspec.structs.replace(SETTINGS, steps=2)
     first = train(TINY, settings, data, [], tmp_path / "a")
     second = train(TINY, settings, data, [], tmp_path / "b")
-    assert first.read_bytes() == second.read_bytes()
+    assert same_weights(first, second)
     other = msgspec.structs.replace(settings, seed=1)
-    assert first.read_bytes() != train(TINY, other, data, [], tmp_path / "c").read_bytes()
+    assert not same_weights(first, train(TINY, other, data, [], tmp_path / "c"))
 
 
 def test_stopped_run_resumes_to_the_same_weights(data, tmp_path: Path) -> None:
@@ -83,7 +87,7 @@ def test_stopped_run_resumes_to_the_same_weights(data, tmp_path: Path) -> None:
         train(TINY, SETTINGS, data, [], tmp_path / "cut", stop=lambda: True)
     (tmp_path / "cut" / "log.jsonl").write_text('{"step": 1}\n{"step": 3}\n{"st')
     resumed = train(TINY, SETTINGS, data, [], tmp_path / "cut", resume=True)
-    assert resumed.read_bytes() == whole.read_bytes()
+    assert same_weights(resumed, whole)
     lines = (tmp_path / "cut" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 4]
 
@@ -148,21 +152,12 @@ def test_unwritable_folder_is_our_error(data, tmp_path: Path) -> None:
         train(TINY, SETTINGS, data, [], tmp_path / "file" / "run")
 
 
-def test_learning_rate_warms_up_and_follows_a_cosine() -> None:
-    settings = msgspec.structs.replace(SETTINGS, steps=1000, warmup_steps=100)
-    rates = [learning_rate_at(settings, step) for step in range(1000)]
-    assert rates[0] == pytest.approx(1e-5)
-    assert max(rates) == rates[100] == settings.learning_rate
-    assert all(a >= b for a, b in itertools.pairwise(rates[100:]))
-    assert rates[550] == pytest.approx(5e-4, rel=0.01)
-    assert rates[-1] == pytest.approx(1e-6, abs=1e-5)
-
-
 def test_progress_reaches_the_caller(data, held_back, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(loop, "LOG_EVERY", 2)
     seen = []
     train(TINY, SETTINGS, data, held_back, tmp_path, report=seen.append)
-    assert [at.step for at in seen] == [2, 4]
-    assert seen[0].psnr_y_db == {}
-    assert seen[1].psnr_y_db["pictures"] > 5
-    assert seen[1].steps_per_s > 0
+    assert [at.step for at in seen] == [1, 2, 3, 4]
+    assert seen[2].scores == {}
+    assert seen[3].scores["pictures"].psnr_y_db > 5
+    assert seen[3].steps_per_s > 0
+    assert seen[0].learning_rate == SETTINGS.learning_rate
