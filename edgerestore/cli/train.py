@@ -54,6 +54,10 @@ def train(
         raise stopped from None
     if weights is None:
         return
+    if read.card is not None:
+        from edgerestore.train.card import write_card
+
+        write_card(weights, spec, read.card)
     seconds = time.perf_counter() - started
     if json:
         print_json({"model": spec.name, "weights": weights, "seconds": round(seconds, 1)})
