@@ -51,7 +51,7 @@ class Processes:
         if self.count == 1:
             return module
         return DistributedDataParallel(
-            module, broadcast_buffers=False, find_unused_parameters=some_rest
+            module, forward_sync_buffers=False, find_unused_parameters=some_rest
         )
 
     def agree(self, loss: Tensor, stop: bool) -> tuple[float, bool]:

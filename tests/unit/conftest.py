@@ -32,6 +32,7 @@ HOST_TESTS = [
     "train/test_loader.py",
     "train/test_depthwise.py",
     "train/test_loop.py",
+    "train/test_optimisation.py",
     "train/test_starting.py",
     "train/test_objectives.py",
     "train/test_validation.py",
