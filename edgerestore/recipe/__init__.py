@@ -150,15 +150,13 @@ def _explain(message: str, kind: type[msgspec.Struct]) -> str:
     return f"unknown key '{key}'{where}; {suggestion(key, fields)}"
 
 
-def _fields_at(kind: type[msgspec.Struct], place: str) -> list[str]:
-    """Names of the fields of the table at a dotted path such as ``train``."""
-    info = msgspec.inspect.type_info(kind)
+def _fields_at(kind: type[msgspec.Struct], place: str) -> set[str]:
+    """Names of the fields of the tables that may stand at a dotted path such as ``train``."""
+    found = _structs_in(msgspec.inspect.type_info(kind))
     for step in re.findall(r"[A-Za-z_]+", place):
-        assert isinstance(info, msgspec.inspect.StructType)
-        info = next(field.type for field in info.fields if field.encode_name == step)
-        info = next(iter(_structs_in(info)), info)
-    assert isinstance(info, msgspec.inspect.StructType)
-    return [field.encode_name for field in info.fields]
+        types = [f.type for struct in found for f in struct.fields if f.encode_name == step]
+        found = [struct for item in types for struct in _structs_in(item)]
+    return {field.encode_name for struct in found for field in struct.fields}
 
 
 def _structs_in(info: msgspec.inspect.Type) -> list[msgspec.inspect.StructType]:
