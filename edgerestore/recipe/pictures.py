@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
-from edgerestore.recipe.scalars import Positive, Range, Rate
+from edgerestore.recipe.scalars import Positive, Range, Rate, require_range
+
+MOST_LAYERS = 5
+"""Depths of rain or snow; a sixth would be a fog of specks below a pixel."""
 
 
 class Bicubic(
@@ -31,6 +36,9 @@ class Noise(
     sigma: Range
     """Standard deviation on the 0-255 scale; equal ends for a fixed one."""
 
+    def __post_init__(self) -> None:
+        require_range("sigma", self.sigma, 0, 255)
+
 
 class Rain(
     msgspec.Struct,
@@ -40,20 +48,35 @@ class Rain(
     tag="rain",
     tag_field="kind",
 ):
-    """Adds bright streaks; ``train/degradations/rain.py`` says how, and after whom."""
+    """Adds bright streaks, drawn anew for each crop; each range is drawn from once a crop.
 
-    density: Range = (0.002, 0.015)
-    """Streaks that start, in each pixel and layer."""
-    length: Range = (10.0, 40.0)
-    """Of a streak, in pixels: how far a drop falls while the shutter is open."""
-    angle: Range = (-30.0, 30.0)
-    """Degrees from the vertical; one direction a picture, a few degrees apart by layer."""
-    width: Range = (0.4, 1.2)
-    """Of a streak across, in pixels (standard deviation)."""
-    brightness: Range = (0.3, 1.0)
+    The defaults look and measure like Rain100L: see ``train/degradations/rain.py``.
+    """
+
+    density: Range = (0.001, 0.0032)
+    """Streaks of the nearest layer, to a pixel."""
+    length: Range = (10.0, 45.0)
+    """Of a streak of the nearest layer, in pixels: how far a drop falls while the shutter is
+    open. Within a crop, lengths vary about this."""
+    angle: Range = (-35.0, 35.0)
+    """Degrees from the vertical, downwards to the right where positive."""
+    width: Range = (0.5, 1.0)
+    """Of a streak of the nearest layer across, in pixels (standard deviation)."""
+    brightness: Range = (0.2, 0.7)
     """Of the brightest streak, where 1 is white."""
-    layers: tuple[Positive, Positive] = (1, 3)
-    """Fewest and most depths; streaks of a farther layer are shorter, thinner and denser."""
+    layers: tuple[Positive, Positive] = (1, 2)
+    """Fewest and most depths; streaks of a farther layer are shorter, thinner, fainter and
+    denser."""
+    blend: Literal["add", "screen"] = "add"
+    """``screen`` adds the less, the brighter the picture is."""
+
+    def __post_init__(self) -> None:
+        require_range("density", self.density, 0, 0.1)
+        require_range("length", self.length, 1, 400)
+        require_range("angle", self.angle, -60, 60)
+        require_range("width", self.width, 0.1, 10)
+        require_range("brightness", self.brightness, 0, 1)
+        require_range("layers", self.layers, 1, MOST_LAYERS)
 
 
 class Snow(
@@ -64,22 +87,31 @@ class Snow(
     tag="snow",
     tag_field="kind",
 ):
-    """Adds flakes and short streaks of snow and a light veil."""
+    """Adds a veil, and flakes drawn anew for each crop; each range is drawn from once a crop."""
 
     density: Range = (0.0005, 0.004)
-    """Flakes, in each pixel and layer."""
+    """Flakes of the nearest layer, to a pixel."""
     size: Range = (0.8, 3.5)
-    """Radius of a flake in the nearest layer, in pixels."""
+    """Radius of a flake in the nearest layer, in pixels. Within a crop, radii vary about this."""
     length: Range = (0.0, 8.0)
-    """How far a flake falls while the shutter is open, in pixels."""
+    """How far a flake of the nearest layer falls while the shutter is open, in pixels."""
     angle: Range = (-40.0, 40.0)
-    """Degrees from the vertical."""
+    """Degrees from the vertical, downwards to the right where positive."""
     opacity: Range = (0.5, 1.0)
     """Of a flake at its middle."""
     veil: Range = (0.0, 0.15)
     """Share of white that distant snow lays over the whole picture."""
     layers: tuple[Positive, Positive] = (2, 3)
-    """Fewest and most depths."""
+    """Fewest and most depths; flakes of a farther layer are smaller and denser."""
+
+    def __post_init__(self) -> None:
+        require_range("density", self.density, 0, 0.1)
+        require_range("size", self.size, 0.1, 50)
+        require_range("length", self.length, 0, 200)
+        require_range("angle", self.angle, -45, 45)
+        require_range("opacity", self.opacity, 0, 1)
+        require_range("veil", self.veil, 0, 1)
+        require_range("layers", self.layers, 1, MOST_LAYERS)
 
 
 class RainLayers(
@@ -98,6 +130,9 @@ class RainLayers(
     leave_out: tuple[str, ...] = ()
     gain: Range = (1.0, 1.0)
     """By which the rain is multiplied."""
+
+    def __post_init__(self) -> None:
+        require_range("gain", self.gain, 0, 10)
 
     def source(self) -> Pictures:
         """The pairs as a recipe would name them."""

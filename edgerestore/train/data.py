@@ -13,10 +13,12 @@ from torch import Tensor
 
 from edgerestore.errors import InputError
 from edgerestore.models import ModelSpec, find_model
-from edgerestore.recipe.pictures import Bicubic, Degradation, Noise, RainLayers, Source
+from edgerestore.recipe.pictures import Bicubic, Degradation, Noise, Rain, RainLayers, Snow, Source
 from edgerestore.train.degradations.bicubic import crop_to_multiple, matlab_bicubic
 from edgerestore.train.degradations.layers import lay_over, rain_layer
 from edgerestore.train.degradations.noise import add_noise
+from edgerestore.train.degradations.rain import add_rain
+from edgerestore.train.degradations.snow import add_snow
 from edgerestore.train.pictures import Picture, Pixels, read_pictures
 
 Degrade = Callable[[Pixels, np.random.Generator], Pixels]
@@ -134,8 +136,10 @@ def degrader(root: Path, degradation: Degradation) -> Degrade | None:
                 raise InputError(f"{root / degradation.pairs}: no pair is left to take rain from")
             gain = degradation.gain
             return lambda image, rng: lay_over(image, layers, gain, rng)
-        case _:
-            raise NotImplementedError
+        case Rain():
+            return lambda image, rng: add_rain(image, degradation, rng)
+        case Snow():
+            return lambda image, rng: add_snow(image, degradation, rng)
 
 
 def _read(root: Path, source: Source, scale: int, patch: int) -> SourcePictures:
