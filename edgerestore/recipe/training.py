@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from edgerestore.recipe.objectives import Contrastive, PixelLoss
+from edgerestore.recipe.objectives import Contrastive, Distillation, PixelLoss
 from edgerestore.recipe.optimisation import Cosine, Decay, Optimizer, Schedule
 from edgerestore.recipe.pictures import Pictures, Source
 from edgerestore.recipe.scalars import Count, DeviceName, Positive, Rate
@@ -26,6 +26,7 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Side of the input crop, in pixels."""
     loss: PixelLoss = "l1"
     contrastive: Contrastive | None = None
+    distillation: Distillation | None = None
     optimizer: Optimizer = Optimizer()
     learning_rate: Rate = 1e-3
     warmup_steps: Count = 200

@@ -106,7 +106,8 @@ def _first_state(
         network.compile()
     elif device.type == "cpu":
         quicken(network)
-    objective = objective_of(network, settings).to(device)
+    objective = objective_of(network, spec, settings, folder).to(device)
+    facts.update(objective.facts())
     return State(
         network=network,
         average=average,
@@ -208,7 +209,6 @@ class _Run:
             "step": state.step,
             "pictures": {"count": self.data.count, "sha256": self.data.digest},
             **state.facts,
-            **state.objective.facts(),
             "torch": torch.__version__,
             "wall_time_s": round(time.perf_counter() - self.begun_at, 1),
             "scores": [

@@ -29,6 +29,7 @@ from edgerestore.bundle import (
 HOST_TESTS = [
     "models/*.py",
     "train/test_data.py",
+    "train/test_distillation.py",
     "train/test_loader.py",
     "train/test_depthwise.py",
     "train/test_journal.py",

@@ -17,7 +17,7 @@ class Tap:
 
     def __init__(self, network: nn.Module, paths: Iterable[str]) -> None:
         modules = {path: module for path, module in network.named_modules() if path}
-        self._paths = tuple(paths)
+        self._paths = tuple(dict.fromkeys(paths))
         self._outputs: dict[str, object] = {}
         for path in self._paths:
             if path not in modules:
@@ -25,7 +25,7 @@ class Tap:
             modules[path].register_forward_hook(self._keeper(path))
 
     def take(self) -> dict[str, Tensor]:
-        """Outputs of the last run, in the order of the paths; a module's last where it recurs.
+        """Outputs of the last run by path; a module's last one where it recurs.
 
         Raises InputError for a module that did not run or whose output is no tensor.
         """

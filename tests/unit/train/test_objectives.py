@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -23,6 +24,10 @@ SOURCE = {"clean": ["x"], "degradation": {"kind": "noise", "sigma": [30, 30]}}
 
 def settings(**fields: object) -> TrainSettings:
     return msgspec.convert({"source": [SOURCE], "steps": 1, **fields}, TrainSettings)
+
+
+def objective_for(network: nn.Module, settings: TrainSettings) -> Objective:
+    return objective_of(network, find_model("ipt_s"), settings, Path())
 
 
 @pytest.fixture(scope="module")
@@ -123,19 +128,19 @@ def test_contrastive_loss_of_silent_features_has_a_finite_gradient() -> None:
 
 def test_contrastive_term_weighs_what_the_body_returns(ipt: IPT) -> None:
     batch = ipt_batch(2)
-    plain = objective_of(ipt, settings())(batch)
-    both = objective_of(ipt, settings(contrastive={"weight": 0.25}))(batch)
+    plain = objective_for(ipt, settings())(batch)
+    both = objective_for(ipt, settings(contrastive={"weight": 51.0}))(batch)
     tokens = []
     hook = ipt.body.register_forward_hook(lambda module, inputs, output: tokens.append(output))
     run_network(ipt, batch)
     hook.remove()
     assert tokens[0].shape == (2, 256, 72)
-    expected = 0.25 * patch_contrast(tokens[0])
+    expected = 51 / 255 * patch_contrast(tokens[0])
     assert (both - plain).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_contrastive_term_learns_under_autocast(ipt: IPT) -> None:
-    objective = objective_of(ipt, settings(contrastive={}))
+    objective = objective_for(ipt, settings(contrastive={}))
     with torch.autocast("cpu", torch.bfloat16):
         loss = objective(ipt_batch(2))
     assert loss.dtype == torch.float32
@@ -148,7 +153,7 @@ def test_contrastive_term_learns_under_autocast(ipt: IPT) -> None:
 
 def test_one_image_cannot_be_contrasted(ipt: IPT) -> None:
     with pytest.raises(InputError, match="raise batch"):
-        objective_of(ipt, settings(contrastive={}))(ipt_batch(1))
+        objective_for(ipt, settings(contrastive={}))(ipt_batch(1))
     with pytest.raises(msgspec.ValidationError, match="holds only one"):
         settings(batch=1, contrastive={})
 
@@ -156,7 +161,7 @@ def test_one_image_cannot_be_contrasted(ipt: IPT) -> None:
 def test_contrastive_wants_a_body_of_tokens() -> None:
     network = build_network(find_model("esrt_s_x2"))
     with pytest.raises(InputError, match=r"\[train.contrastive\]: the network has no body"):
-        objective_of(network, settings(contrastive={}))
+        objective_for(network, settings(contrastive={}))
 
     class Maps(nn.Module):
         def __init__(self) -> None:
@@ -168,7 +173,7 @@ def test_contrastive_wants_a_body_of_tokens() -> None:
 
     low = torch.rand(2, 3, 4, 4)
     with pytest.raises(InputError, match="must be tokens, N x L x D"):
-        objective_of(Maps(), settings(contrastive={}))(Batch(low, low, None))
+        objective_for(Maps(), settings(contrastive={}))(Batch(low, low, None))
 
 
 def test_tap_names_modules_that_are_not_there_or_do_not_run(ipt: IPT) -> None:
