@@ -94,9 +94,10 @@ def measure(
     on. ``progress`` hears the fraction done. All workers have ended when this returns or
     raises, KeyboardInterrupt included.
     """
-    with _running(candidates, plan) as lanes:
+    with running(candidates, plan) as lanes:
         for done, lane in enumerate(lanes, 1):
             lane.open()
+            lane.warm_up()
             progress(0.2 * done / len(lanes))
         _rounds(lanes, plan, lambda fraction: progress(0.2 + 0.8 * fraction))
         for lane in lanes:
@@ -105,8 +106,11 @@ def measure(
     return [lane.seen for lane in lanes]
 
 
-class _Lane:
-    """One candidate with its worker."""
+class Lane:
+    """One candidate with its worker: ``open``, ``warm_up``, any number of turns, ``close``.
+
+    What goes wrong stands in ``seen``; after that a lane does nothing more.
+    """
 
     def __init__(self, candidate: Candidate, plan: Plan) -> None:
         self.seen = Measurement(candidate)
@@ -117,6 +121,7 @@ class _Lane:
 
     @property
     def wants_more(self) -> bool:
+        """Whether the plan asks for more turns of this candidate."""
         plan = self._plan
         if self.seen.status != "measured" or self._wanted <= 0:
             return False
@@ -128,6 +133,7 @@ class _Lane:
 
     @property
     def fraction(self) -> float:
+        """How much of the plan is fulfilled."""
         if not self.wants_more:
             return 1.0
         parts = [0.0]
@@ -138,31 +144,26 @@ class _Lane:
         return min(1.0, max(parts))
 
     def open(self) -> None:
-        reply = self._worker.ask(Open())
+        """Loads the candidate and judges its first output."""
+        self.begin_opening()
+        self.finish_opening()
+
+    def begin_opening(self) -> None:
+        """Lets the worker load; others may load meanwhile."""
+        self._worker.send(Open())
+
+    def finish_opening(self) -> None:
+        """Waits for what ``begin_opening`` began."""
+        reply = self._worker.receive()
         if isinstance(reply, Opened):
             self.seen.opened = reply
-            self._warm_up(reply.first_ms / 1e3)
         else:
             self._drop(reply)
 
-    def turn(self) -> None:
-        """Adds one turn; an empty one where no samples are wanted, to stay in step."""
-        self.seen.turns_ns.append(self._run(TURN_WARM_UP, min(self._turn, self._wanted)))
-
-    def close(self) -> None:
-        if self.seen.status == "measured":
-            reply = self._worker.ask(Close())
-            if isinstance(reply, Closed):
-                self.seen.closed = reply
-            else:
-                self._drop(reply)
-
-    def kill(self) -> None:
-        self._worker.kill()
-
-    def _warm_up(self, first_seconds: float) -> None:
+    def warm_up(self) -> None:
+        """Runs unseen and chooses how many samples a turn has; the plan's time begins after."""
         plan, done, began = self._plan, 0, time.monotonic()
-        shortest = first_seconds
+        shortest = self.seen.opened.first_ms / 1e3 if self.seen.opened else 0.0
         while self.seen.status == "measured" and (
             done < plan.warm_up_runs or time.monotonic() - began < plan.warm_up_seconds
         ):
@@ -171,6 +172,23 @@ class _Lane:
             done += 1
         self._spent = 0.0
         self._turn = _turn_samples(plan, shortest)
+
+    def turn(self) -> None:
+        """Adds one turn; an empty one where no samples are wanted, to stay in step."""
+        self.seen.turns_ns.append(self._run(TURN_WARM_UP, min(self._turn, self._wanted)))
+
+    def close(self) -> None:
+        """Reads the candidate's peaks and lets its worker leave."""
+        if self.seen.status == "measured":
+            reply = self._worker.ask(Close())
+            if isinstance(reply, Closed):
+                self.seen.closed = reply
+            else:
+                self._drop(reply)
+
+    def kill(self) -> None:
+        """Ends the worker, whatever it does; a second call does nothing."""
+        self._worker.kill()
 
     def _run(self, warm_up: int, samples: int) -> list[int]:
         began = time.monotonic()
@@ -201,11 +219,11 @@ def _turn_samples(plan: Plan, run_seconds: float) -> int:
     return max(1, turn)
 
 
-def _rounds(lanes: Sequence[_Lane], plan: Plan, progress: Progress) -> None:
+def _rounds(lanes: Sequence[Lane], plan: Plan, progress: Progress) -> None:
     order = random.Random(plan.seed)
     while any(lane.wants_more for lane in lanes):
-        running = [lane for lane in lanes if lane.seen.status == "measured"]
-        for lane in order.sample(running, len(running)):
+        measured = [lane for lane in lanes if lane.seen.status == "measured"]
+        for lane in order.sample(measured, len(measured)):
             if lane.wants_more:
                 lane.turn()
             else:
@@ -214,11 +232,12 @@ def _rounds(lanes: Sequence[_Lane], plan: Plan, progress: Progress) -> None:
 
 
 @contextlib.contextmanager
-def _running(candidates: Sequence[Candidate], plan: Plan) -> Iterator[list[_Lane]]:
-    lanes: list[_Lane] = []
+def running(candidates: Sequence[Candidate], plan: Plan) -> Iterator[list[Lane]]:
+    """Starts a worker for each candidate and ends them all, whatever happens meanwhile."""
+    lanes: list[Lane] = []
     try:
         for candidate in candidates:
-            lanes.append(_Lane(candidate, plan))  # noqa: PERF401 - a failed start kills the others
+            lanes.append(Lane(candidate, plan))  # noqa: PERF401 - a failed start kills the others
         yield lanes
     finally:
         for lane in lanes:

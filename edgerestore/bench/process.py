@@ -49,17 +49,27 @@ class WorkerProcess:
         self._reader.start()
 
     def ask(self, request: Request) -> Reply:
-        """Sends a request and waits; death, silence and nonsense become a refusal."""
+        """Sends a request and waits for the reply."""
+        self.send(request)
+        return self.receive()
+
+    def send(self, request: Request) -> None:
+        """Sends a request; what goes wrong shows in ``receive``."""
         assert self._child.stdin
-        try:
+        # A pipe that is closed belongs to a worker that has ended: its last line is None.
+        with contextlib.suppress(OSError, ValueError):
             self._child.stdin.write(msgspec.json.encode(request) + b"\n")
             self._child.stdin.flush()
-            line = self._lines.get(timeout=self._timeout_s)
-        except (OSError, ValueError):
-            line = None
+
+    def receive(self) -> Reply:
+        """Waits for the reply; death, silence and nonsense become a refusal."""
+        try:
+            line = None if self._complaints.closed else self._lines.get(timeout=self._timeout_s)
         except queue.Empty:
             return Refused(status="failed", reason=f"no answer for {self._timeout_s:.0f} s")
         if line is None:
+            # Whoever asks again shall hear it at once.
+            self._lines.put(None)
             return Refused(status="failed", reason=self._epitaph())
         try:
             return self._decoder.decode(line)
