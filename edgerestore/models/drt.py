@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgerestore.models.recursion import Recurrent
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
@@ -38,6 +40,8 @@ class DRTConfig:
     def __post_init__(self) -> None:
         if self.dim % self.heads:
             raise ValueError(f"heads must divide {self.dim}, not {self.heads}")
+        if self.recursions < 1:
+            raise ValueError(f"recursions must be 1 or more, not {self.recursions}")
 
     @property
     def multiple(self) -> int:
@@ -94,12 +98,11 @@ class WindowBlock(nn.Module):
         return out
 
 
-class RecursiveLayer(nn.Module):
+class RecursiveLayer(Recurrent):
     """The recursion: two blocks run several times over, then a convolution (section 3.1)."""
 
     def __init__(self, config: DRTConfig) -> None:
-        super().__init__()
-        self.recursions = config.recursions
+        super().__init__(config.recursions)
         self.block1 = WindowBlock(config)
         self.block2 = WindowBlock(config)
         self.conv = nn.Conv2d(config.dim, config.dim, 3, padding=1)

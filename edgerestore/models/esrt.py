@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgerestore.models.layers import ChannelAttention, Scale, Upsampler
+from edgerestore.models.recursion import Recurrent
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class ESRTConfig:
             raise ValueError(f"features must be a multiple of 16, not {self.features}")
         if (9 * self.features // 2) % self.heads:
             raise ValueError(f"heads must divide {9 * self.features // 2}, not {self.heads}")
+        if self.low_repeats < 1:
+            raise ValueError(f"low_repeats must be 1 or more, not {self.low_repeats}")
 
 
 class ResidualUnit(nn.Module):
@@ -87,12 +90,11 @@ class AdaptiveResidualBlock(nn.Module):
         return identity + residual
 
 
-class HighPreservingBlock(nn.Module):
+class HighPreservingBlock(Recurrent):
     """HPB: high and low frequencies apart; the low branch is one block run repeatedly."""
 
-    def __init__(self, channels: int, low_repeats: int) -> None:
-        super().__init__()
-        self.low_repeats = low_repeats
+    def __init__(self, channels: int, recursions: int) -> None:
+        super().__init__(recursions)
         self.entry = AdaptiveResidualBlock(channels)
         self.low = AdaptiveResidualBlock(channels)
         self.high = AdaptiveResidualBlock(channels)
@@ -104,7 +106,7 @@ class HighPreservingBlock(nn.Module):
         x1 = self.entry(x)
         low = F.avg_pool2d(x1, 2)
         high = self.high(x1 - resize_to(low, x1))
-        for _ in range(self.low_repeats):
+        for _ in range(self.recursions):
             low = self.low(low)
         f = torch.cat([resize_to(low, x1), high], dim=1)
         f = self.attention(torch.relu(self.fuse(f)))

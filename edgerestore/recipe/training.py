@@ -27,6 +27,9 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     loss: PixelLoss = "l1"
     contrastive: Contrastive | None = None
     distillation: Distillation | None = None
+    recursions: tuple[Positive, Positive] | None = None
+    """Fewest and most times that a recursive network recurs: drawn anew for every step, so that
+    one set of weights serves several latencies. Its own number where absent."""
     optimizer: Optimizer = Optimizer()
     learning_rate: Rate = 1e-3
     warmup_steps: Count = 200
@@ -55,3 +58,5 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError("either every source names its task or none does")
         if self.contrastive is not None and self.batch == 1:
             raise ValueError("contrastive compares images of a batch, which holds only one")
+        if self.recursions is not None and self.recursions[0] > self.recursions[1]:
+            raise ValueError("recursions are the fewest and the most, in this order")

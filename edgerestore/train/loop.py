@@ -25,7 +25,7 @@ from edgerestore.train.processes import Processes, alone
 from edgerestore.train.provenance import code_version, hardware
 from edgerestore.train.starting import read_start, start_file
 from edgerestore.train.state import LAST, State
-from edgerestore.train.validation import ValidationSet
+from edgerestore.train.validation import ValidationSet, at_each_depth
 
 BEST = "best.safetensors"
 LOG_EVERY = 50
@@ -64,7 +64,8 @@ def train(
         if not resume:
             raise InputError(f"{out}: holds a run already; --resume continues it")
         state.load(last, spec, settings, data.digest)
-    run = _Run(spec, settings, data, validation, out, processes, state)
+    sets = at_each_depth(validation, settings.recursions)
+    run = _Run(spec, settings, data, sets, out, processes, state)
     run.begin()
     learner = processes.share(state.objective, some_rest=bool(spec.tasks))
     ahead = batches(data, settings.seed, state.step, settings.steps, places, settings.workers)
@@ -214,6 +215,7 @@ class _Run:
             "scores": [
                 {
                     "set": item.name,
+                    **({"recursions": item.recursions} if item.recursions else {}),
                     **msgspec.to_builtins(state.scores[item.name]),
                     "input_psnr_y_db": item.input_psnr_y_db,
                     "images": [pair.name for pair in item.pairs],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,7 @@ from edgerestore import metrics
 from edgerestore.errors import InputError, MissingPartError
 from edgerestore.evaluation import ImagePair
 from edgerestore.models import ModelSpec, find_model
+from edgerestore.models.recursion import recur
 from edgerestore.models.sizing import run_padded
 from edgerestore.recipe.pictures import Bicubic, Pictures
 from edgerestore.tiling import DEFAULT_OVERLAP, restore_array
@@ -59,15 +60,19 @@ class ValidationSet:
     """The entry that deploys the task: its border, scale and size rule."""
     input_psnr_y_db: float
     """Mean PSNR-Y of the degraded images, enlarged bicubically to the truth's size."""
+    recursions: int | None = None
+    """How often the network recurs where it is measured; as it stands where None."""
 
     @torch.inference_mode()
     def measure(self, network: nn.Module, device: torch.device) -> Measurement:
         """Restores every image in float32 and rounds it to 8 bits.
 
         Whole images, or tiles where the network takes only one size. The network is left in
-        evaluation mode.
+        evaluation mode, and to recur as here.
         """
         network.eval()
+        if self.recursions is not None:
+            recur(network, self.recursions)
         restored = [
             metrics.to_uint8(self._restore(network, pair.low, device)) for pair in self.pairs
         ]
@@ -131,6 +136,20 @@ def validation_set(root: Path, wanted: Pictures, spec: ModelSpec) -> ValidationS
     deployed = find_model(wanted.task) if wanted.task else spec
     before = _mean(metrics.psnr_y_db(enlarged(x), x.high, border=deployed.border) for x in pairs)
     return ValidationSet(name, pairs, task, deployed, before)
+
+
+def at_each_depth(
+    sets: Sequence[ValidationSet], recursions: tuple[int, int] | None
+) -> list[ValidationSet]:
+    """The sets once for each number of recursions, from fewest to most; as they are for None."""
+    if recursions is None:
+        return list(sets)
+    fewest, most = recursions
+    return [
+        replace(item, name=f"{item.name} r={times}", recursions=times)
+        for item in sets
+        for times in range(fewest, most + 1)
+    ]
 
 
 def enlarged(pair: ImagePair) -> Pixels:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from torch import nn
 
+from edgerestore.errors import InputError
 from edgerestore.models import ModelSpec
+from edgerestore.models.recursion import recursions_of
 from edgerestore.recipe.training import TrainSettings
 from edgerestore.train.objectives.contrastive import PatchContrast
 from edgerestore.train.objectives.distillation import TeacherMatch
@@ -28,4 +30,21 @@ def objective_of(
     if settings.distillation is not None:
         taught = settings.distillation
         terms.append(TeacherMatch(network, spec, taught, folder, settings.patch))
-    return Objective(network, settings.loss, terms)
+    return Objective(network, settings.loss, terms, _recursions(network, spec, settings))
+
+
+def _recursions(
+    network: nn.Module, spec: ModelSpec, settings: TrainSettings
+) -> tuple[int, int] | None:
+    if settings.recursions is None:
+        return None
+    fewest, most = settings.recursions
+    own = recursions_of(network)
+    if own is None:
+        raise InputError(f"recursions: nothing recurs in '{spec.name}'")
+    if not fewest <= own <= most:
+        raise InputError(
+            f"recursions: '{spec.name}' recurs {own} times where nobody says otherwise, and is "
+            f"to learn that too; {fewest} to {most} leave it out"
+        )
+    return settings.recursions

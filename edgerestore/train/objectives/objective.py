@@ -6,8 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from edgerestore.models.recursion import recur
 from edgerestore.recipe.objectives import PixelLoss
 from edgerestore.train.data import Batch
 from edgerestore.train.objectives.pixels import pixel_loss
@@ -34,16 +36,29 @@ class Objective(nn.Module):
 
     This, not the network, is what several processes wrap: so they average the gradients of
     the terms' parameters too, and hooks on the network's modules still run.
+
+    With ``recursions``, fewest and most, the network recurs another number of times at each
+    call, drawn evenly from torch's own generator.
     """
 
-    def __init__(self, network: nn.Module, loss: PixelLoss, terms: Sequence[Term] = ()) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: PixelLoss,
+        terms: Sequence[Term] = (),
+        recursions: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.loss = loss
         self.terms = nn.ModuleList(terms)
+        self.recursions = recursions
 
     def forward(self, batch: Batch) -> Tensor:
         """The loss of a batch: a scalar in float32, under the caller's rules of autocast."""
+        if self.recursions is not None:
+            fewest, most = self.recursions
+            recur(self.network, int(torch.randint(fewest, most + 1, ())))
         output = run_network(self.network, batch)
         loss = pixel_loss(self.loss, output, batch.high)
         for term in self.terms:
