@@ -97,7 +97,7 @@ def _train(
     from edgerestore.train.data import TrainingData
     from edgerestore.train.journal import Progress
     from edgerestore.train.loop import train as run
-    from edgerestore.train.processes import joined, was_restarted
+    from edgerestore.train.processes import joined
     from edgerestore.train.validation import validation_set
 
     with joined(settings.device) as processes, progress(shown=processes.leads) as bar:
@@ -118,7 +118,7 @@ def _train(
                 held_back,
                 out,
                 folder=folder,
-                resume=resume or was_restarted(),
+                resume=resume or processes.restarted,
                 processes=processes,
                 report=report,
                 stop=stop,

@@ -10,6 +10,8 @@ from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from edgerestore.errors import EdgeRestoreError, InputError, MissingPartError
@@ -26,6 +28,8 @@ class Processes:
     device: torch.device
     rank: int = 0
     count: int = 1
+    restarted: bool = False
+    """Whether torchrun started them again after one of them was lost."""
 
     @property
     def leads(self) -> bool:
@@ -80,9 +84,19 @@ def joined(device: DeviceName) -> Iterator[Processes]:
     chosen = _device(device, int(os.environ["LOCAL_RANK"]))
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=PATIENCE)
+    store, rank, count = _meeting_place()
+    distributed.init_process_group(
+        "nccl" if chosen.type == "cuda" else "gloo",
+        store=store,
+        rank=rank,
+        world_size=count,
+        timeout=PATIENCE,
+    )
     try:
-        yield Processes(chosen, distributed.get_rank(), distributed.get_world_size())
+        restarted = torch.tensor(float(int(os.environ["TORCHELASTIC_RESTART_COUNT"]) > 0))
+        restarted = restarted.to(chosen)
+        distributed.all_reduce(restarted)
+        yield Processes(chosen, rank, count, restarted=bool(restarted > 0))
     except RuntimeError as error:
         if not _is_loss_of_another(error):
             raise
@@ -94,9 +108,24 @@ def joined(device: DeviceName) -> Iterator[Processes]:
         distributed.destroy_process_group()
 
 
-def was_restarted() -> bool:
-    """Whether torchrun started this process in place of one of the same run that was lost."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+def _meeting_place() -> tuple[Store, int, int]:
+    """Where the processes find each other, this one's rank and how many they are."""
+    environment = os.environ
+    shared = environment["TORCHELASTIC_USE_AGENT_STORE"] == str(True)
+    several_machines = int(environment["GROUP_WORLD_SIZE"]) > 1
+    if shared and several_machines:
+        raise InputError(
+            "several machines: set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun on each of "
+            "them; without it, restarted processes cannot find each other"
+        )
+    store, rank, count = next(rendezvous("env://", timeout=PATIENCE))
+    if shared:
+        # Torchrun's own store outlives a restart, with the addresses of the processes before:
+        # https://github.com/pytorch/pytorch/issues/135712. Several machines may count
+        # differently, and so cannot be told apart by this.
+        attempt = environment["TORCHELASTIC_RESTART_COUNT"]
+        store = PrefixStore(f"attempt {attempt}", store)
+    return store, rank, count
 
 
 def _device(name: DeviceName, number: int) -> torch.device:
