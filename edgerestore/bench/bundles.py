@@ -34,7 +34,7 @@ def bench_bundles(
         raise InputError("give at least one bundle")
     bundles = [read_bundle(path) for path in paths]
     names = unique([bundle.name for bundle in bundles])
-    commands = [_command(bundle.path, threads) for bundle in bundles]
+    commands = [worker_command(bundle.path, threads) for bundle in bundles]
     candidates = [Candidate(*pair) for pair in zip(names, commands, strict=True)]
     refused = {
         name: Measurement(candidate, "below accuracy gate", missed)
@@ -112,6 +112,7 @@ def unique(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _command(path: Path, threads: int) -> tuple[str, ...]:
+def worker_command(path: Path, threads: int) -> tuple[str, ...]:
+    """What starts a worker that serves the bundle; 0 threads are the runtime's choice."""
     module = "edgerestore.bench.worker"
     return (sys.executable, "-m", module, f"--threads={threads}", "--", str(path.resolve()))

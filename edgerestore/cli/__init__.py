@@ -20,6 +20,7 @@ from edgerestore.cli import (
     catalogue,
     demo,
     evaluate,
+    gate,
     restore,
     train,
 )
@@ -40,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-VERBS = (demo, catalogue, train, build, bundles, restore, evaluate, bench)
+VERBS = (demo, catalogue, train, build, bundles, restore, evaluate, bench, gate)
 for verb in VERBS:
     verb.register(app)
 

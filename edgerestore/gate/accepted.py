@@ -1,0 +1,76 @@
+"""Differences that somebody has accepted: a TOML file beside the repository's bundles.
+
+One ``[[accept]]`` for each, with the change that is expected, how far from it is still the
+same, and why::
+
+    [[accept]]
+    check = "macs"
+    change = 0.021
+    tolerance = 0.001
+    reason = "a third convolution in the tail, 0.2 dB on Set5"
+
+An entry moves what is expected; it does not open a side. A change that is smaller than
+expected is reported like one that is larger, so that the file never keeps stale entries.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from edgerestore.errors import RecipeError
+from edgerestore.recipe import read_toml
+
+CheckName = Literal[
+    "latency",
+    "macs",
+    "operators",
+    "precision placement",
+    "weight bytes",
+    "accuracy mean",
+    "accuracy worst",
+]
+HISTOGRAMS: tuple[CheckName, ...] = ("operators", "precision placement")
+
+
+class Accept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One accepted difference of the candidate from the baseline."""
+
+    check: CheckName
+    change: float | dict[str, int]
+    """Relative for latency, macs and weight bytes (0.02 is 2 % more), in dB lost for
+    accuracy, and a table of differences in number for operators and precision placement."""
+    tolerance: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    """In the unit of ``change``; the check's own where absent."""
+    reason: Annotated[str, msgspec.Meta(min_length=1)]
+    bundle: str | None = None
+    """Name of the candidate that it is for; any where absent."""
+
+    def __post_init__(self) -> None:
+        wants_table = self.check in HISTOGRAMS
+        if wants_table != isinstance(self.change, dict):
+            kind = "a table such as { Conv = 1 }" if wants_table else "a number"
+            raise ValueError(f"{self.check}: change must be {kind}")
+        if wants_table and self.tolerance is not None:
+            raise ValueError(f"{self.check}: has no tolerance; numbers are equal or not")
+        if self.check == "latency" and isinstance(self.change, float) and self.change <= -1:
+            raise ValueError("latency: change must be above -1")
+
+
+class Accepted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    accept: tuple[Accept, ...] = ()
+
+
+def read_accepted(path: Path, bundle: str) -> dict[str, Accept]:
+    """The entries for one candidate, by check. Raises RecipeError, naming the file."""
+    found: dict[str, Accept] = {}
+    for entry in read_toml(path, Accepted).accept:
+        if entry.bundle in (None, bundle):
+            if entry.check in found:
+                raise RecipeError(f"{path}: two entries accept '{entry.check}' for {bundle}")
+            found[entry.check] = entry
+    return found

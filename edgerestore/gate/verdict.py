@@ -1,0 +1,140 @@
+"""The gate itself: both bundles read, compared, timed, and one answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from edgerestore.bench.bundles import worker_command
+from edgerestore.bench.environment import Environment, Watch, warnings
+from edgerestore.bench.harness import Candidate
+from edgerestore.bench.results import gate_missed
+from edgerestore.bundle import SUMS, Bundle, read_bundle
+from edgerestore.files import sha256_of
+from edgerestore.gate.accepted import Accept, read_accepted
+from edgerestore.gate.facts import Fact, compare_facts
+from edgerestore.gate.latency import (
+    DEFAULT_SECONDS,
+    DEFAULT_THRESHOLD,
+    Latency,
+    Report,
+    compare_latency,
+)
+from edgerestore.gate.pairs import Processes
+from edgerestore.gate.sequential import Answer
+
+SCHEMA = 1
+EXIT_CODES: dict[Answer, int] = {"pass": 0, "improved": 0, "regressed": 1, "inconclusive": 2}
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the two bundles."""
+
+    given: str
+    """As on the command line: a folder or a revision's."""
+    name: str
+    sha256: str
+    """Of its ``SHA256SUMS``, which stands for every file."""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the gate has to say."""
+
+    schema: int = SCHEMA
+    answer: Answer
+    """``regressed`` where anything is; else the answer of latency."""
+    candidate: Side
+    baseline: Side
+    latency: Latency | None
+    latency_reason: str | None = None
+    """Why no latency was measured."""
+    facts: list[Fact]
+    environment: Environment
+    warnings: list[str]
+
+    @property
+    def exit_code(self) -> int:
+        """0 for pass and improved, 1 for regressed, 2 for inconclusive."""
+        return EXIT_CODES[self.answer]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How latency is compared."""
+
+    seconds: float = DEFAULT_SECONDS
+    """For the whole comparison, opening of processes included."""
+    threshold: float = DEFAULT_THRESHOLD
+    """The smallest relative difference that matters."""
+    threads: int = 0
+    """Of the runtime; 0 is its own choice."""
+
+
+def gate(
+    candidate: Path,
+    baseline: Path,
+    limits: Limits | None,
+    *,
+    given: tuple[str, str] | None = None,
+    accepted: Path | None = None,
+    report: Report = lambda fraction, pairs, seen: None,
+) -> Verdict:
+    """Compares two bundles; with None for ``limits``, by their facts alone.
+
+    ``given`` is what the user called them. A candidate below its own accuracy gate is not
+    timed. Raises BundleError for a damaged bundle, RecipeError for an unusable file of
+    accepted differences, and what :meth:`edgerestore.gate.pairs.Processes.pair` raises.
+    """
+    ours, theirs = read_bundle(candidate), read_bundle(baseline)
+    entries = read_accepted(accepted, ours.name) if accepted else {}
+    facts = compare_facts(ours, theirs, entries)
+    watch, latency, cpu_seconds = Watch(), None, 0.0
+    reason = "not asked for" if limits is None else None
+    if limits is not None:
+        missed = gate_missed(ours.manifest.accuracy)
+        if missed:
+            reason = f"the candidate is below its accuracy gate: {missed}"
+        else:
+            source = Processes(
+                _worker("candidate", ours, limits.threads),
+                _worker("baseline", theirs, limits.threads),
+            )
+            latency = _latency(source, limits, entries.get("latency"), report)
+            cpu_seconds = source.cpu_seconds
+    environment = watch.finish(cpu_seconds)
+    names = given or (str(candidate), str(baseline))
+    return Verdict(
+        answer=overall(facts, latency),
+        candidate=_side(names[0], ours),
+        baseline=_side(names[1], theirs),
+        latency=latency,
+        latency_reason=reason,
+        facts=facts,
+        environment=environment,
+        warnings=warnings(environment) if latency else [],
+    )
+
+
+def overall(facts: list[Fact], latency: Latency | None) -> Answer:
+    """One answer: whatever regressed decides, then what latency says."""
+    if any(fact.answer == "regressed" for fact in facts):
+        return "regressed"
+    return latency.answer if latency else "pass"
+
+
+def _latency(source: Processes, limits: Limits, entry: Accept | None, report: Report) -> Latency:
+    expected, threshold = 1.0, limits.threshold
+    if entry is not None and not isinstance(entry.change, dict):
+        expected = 1 + entry.change
+        threshold = threshold if entry.tolerance is None else entry.tolerance
+    return compare_latency(
+        source, seconds=limits.seconds, threshold=threshold, expected=expected, report=report
+    )
+
+
+def _worker(name: str, bundle: Bundle, threads: int) -> Candidate:
+    return Candidate(f"{name} {bundle.name}", worker_command(bundle.path, threads))
+
+
+def _side(given: str, bundle: Bundle) -> Side:
+    return Side(given=given, name=bundle.name, sha256=sha256_of(bundle.path / SUMS))
