@@ -89,7 +89,7 @@ def filled_network() -> Callable[[str], nn.Module]:
 @pytest.fixture(scope="session")
 def evaluation_folder() -> Path:
     """The shipped pairs: ``HR`` and ``LR_bicubic/X2``, ``X3``, ``X4``."""
-    return shipped_folder("calibration") / "evaluation"
+    return shipped_folder("calibration") / "evaluation" / "photos"
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,9 @@ from edgerestore.recipe import NetworkSettings
 DEFAULT_TILE = 48
 """Of a user's network, where its size rule takes it: that of our own models."""
 
+SHIPPED_PICTURES = {"super-resolution": "photos", "deraining": "rain"}
+"""What a user's network of such a task is calibrated and judged on. Noise has no one strength."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -36,11 +39,6 @@ class Origin:
     """Takes and gives values from 0 to 1, in evaluation mode."""
     notes: tuple[str, ...] = ()
     """What was found or assumed and nobody declared, for people."""
-
-    @property
-    def has_shipped_pairs(self) -> bool:
-        """Whether the shipped evaluation pairs are of this network's task."""
-        return self.spec.task == "super-resolution" and self.spec.scale in SHIPPED_SCALES
 
 
 def origin_of_model(spec: ModelSpec, weights: Path | None) -> Origin:
@@ -99,9 +97,12 @@ def _spec(name: str, settings: NetworkSettings, facts: Facts, network: nn.Module
     tile = settings.tile or default_tile(facts.size_rule)
     work = count_work(network, tile)
     border = facts.scale if enlarges else 0
+    task = settings.task or ("super-resolution" if enlarges else "restoration")
+    shipped = facts.scale in SHIPPED_SCALES if enlarges else True
     return ModelSpec(
         name=name,
-        task=settings.task or ("super-resolution" if enlarges else "restoration"),
+        task=task,
+        pictures=SHIPPED_PICTURES.get(task, "") if shipped else "",
         scale=facts.scale,
         factory=settings.factory,
         config={},

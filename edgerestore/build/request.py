@@ -23,6 +23,8 @@ from edgerestore.tiling import DEFAULT_OVERLAP
 
 DEFAULTS = BuildSettings(targets=("x86-openvino",), precisions=("fp32", "fp16", "int8"))
 
+OF_ANY_TASK = "photos"
+"""The calibration set of a network whose task has none of its own."""
 NOT_OF_THE_TASK = (
     "INT8 ranges are collected on the shipped photographs; --calibration DIR takes degraded "
     "pictures of your own task"
@@ -70,18 +72,18 @@ def job_from(
     if side != "auto" and budget not in (None, Budget()):
         raise InputError("--budget-ms and --budget-mib choose a tile: give --tile auto")
     root, pairs = _pairs(origin, data)
-    seen = calibration or settings.calibration
+    chosen_set = calibration or settings.calibration
     job = Job(
         origin=origin,
         cases=cases,
         tile=origin.spec.tile if side == "auto" else side,
         overlap=DEFAULT_OVERLAP if overlap is None else overlap,
-        calibration=read_set(seen),
+        calibration=read_set(chosen_set or origin.spec.pictures or OF_ANY_TASK),
         evaluation=pairs,
         evaluation_name=data_label(root, pairs) if pairs else "",
         out=out,
         keep_float=(*settings.keep_float, *keep_float),
-        notes=_notes(origin, wanted, own_set=seen != DEFAULTS.calibration, gated=bool(pairs)),
+        notes=_notes(origin, wanted, own_set=bool(chosen_set), gated=bool(pairs)),
     )
     return _with_best_tile(job, budget or Budget()) if side == "auto" else job
 
@@ -152,7 +154,7 @@ def _notes(
 ) -> tuple[str, ...]:
     """What was assumed, for people."""
     notes = list(origin.notes)
-    if not (own_set or origin.has_shipped_pairs) and "int8" in precisions:
+    if not (own_set or origin.spec.pictures) and "int8" in precisions:
         notes.append(NOT_OF_THE_TASK)
     if not gated:
         notes.append(NOT_GATED)
@@ -161,9 +163,10 @@ def _notes(
 
 def _pairs(origin: Origin, data: Path | None) -> tuple[Path, list[ImagePair]]:
     """Pairs to judge accuracy on: those given, or the shipped ones if they fit the task."""
-    root = data or shipped_folder("calibration") / "evaluation"
-    if data is None and not origin.has_shipped_pairs:
-        return root, []
+    shipped = origin.spec.pictures
+    if data is None and not shipped:
+        return Path(), []
+    root = data or shipped_folder("calibration") / "evaluation" / shipped
     return root, read_pairs(root, origin.spec.scale)
 
 

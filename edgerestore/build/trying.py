@@ -91,7 +91,7 @@ def find_value_range(
     the input's size, against the input.
     """
     shipped = scale if scale in SHIPPED_SCALES else SHIPPED_SCALES[0]
-    pairs = read_pairs(shipped_folder("calibration") / "evaluation", shipped)[PICTURES]
+    pairs = read_pairs(shipped_folder("calibration") / "evaluation" / "photos", shipped)[PICTURES]
     side = rule.fitting(max(CROP, rule.minimum))
     if min(min(pair.low.shape[:2]) for pair in pairs) < side:
         return RANGES[0], "value range 0 to 1 assumed: no shipped picture has the network's size"

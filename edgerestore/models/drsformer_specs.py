@@ -12,6 +12,7 @@ _PAPER = (
 _NAMES = "edgerestore.models.drsformer_names:from_reference_names"
 _COMMON: dict[str, Any] = {
     "task": "deraining",
+    "pictures": "rain",
     "scale": 1,
     "factory": "edgerestore.models.drsformer:build",
     "dead_params": 0,

@@ -11,6 +11,7 @@ DRT_SPECS = (
     ModelSpec(
         name="drt",
         task="deraining",
+        pictures="rain",
         scale=1,
         factory="edgerestore.models.drt:build",
         config={},
@@ -25,6 +26,7 @@ DRT_SPECS = (
     ModelSpec(
         name="drt_s",
         task="deraining",
+        pictures="rain",
         scale=1,
         factory="edgerestore.models.drt:build",
         # Tokens of 2x2 pixels and windows of 8: sides that vector units and tiles divide by.

@@ -8,6 +8,7 @@ from edgerestore.models.spec import ModelSpec, SizeRule
 
 _COMMON: dict[str, Any] = {
     "task": "super-resolution",
+    "pictures": "photos",
     "factory": "edgerestore.models.esrt:build",
     "tile": 48,
     "size_rule": SizeRule(minimum=4),

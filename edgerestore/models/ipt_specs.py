@@ -20,6 +20,16 @@ KINDS = {
 }
 
 
+PICTURES = {
+    "x2": "photos",
+    "x3": "photos",
+    "x4": "photos",
+    "denoise30": "noise30",
+    "denoise50": "noise50",
+    "derain": "rain",
+}
+
+
 def _family(
     name: str, config: Mapping[str, Any], params: Mapping[str, int], **facts: Any
 ) -> tuple[ModelSpec, ...]:
@@ -55,6 +65,7 @@ def _family(
                 scale=TASKS[task],
                 config={"task": task, **config},
                 params=params[task],
+                pictures=PICTURES[task],
                 border=TASKS[task] if TASKS[task] > 1 else 0,
                 parent=name,
                 **common,

@@ -81,6 +81,8 @@ class ModelSpec:
     size_rule: SizeRule = field(default_factory=SizeRule)
     border: int = 0
     """Pixels that the field's protocol cuts on each side before PSNR."""
+    pictures: str = ""
+    """Shipped calibration set and evaluation pairs of what the network restores, if any."""
     keep_float: tuple[str, ...] = ()
     """Modules that INT8 leaves in float by default: they touch the image itself."""
     source: str = ""

@@ -10,8 +10,10 @@ import argparse
 import io
 import json
 import sys
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -24,13 +26,19 @@ from edgerestore.files import sha256_of, write_beside
 from edgerestore.metrics import luma
 from edgerestore.pictures import read_rgb
 from edgerestore.recipe import read_toml
+from edgerestore.recipe.pictures import Noise, Rain
 from edgerestore.recipe.scalars import Positive
 from edgerestore.train.degradations.bicubic import crop_to_multiple, matlab_bicubic
+from edgerestore.train.degradations.noise import add_noise
+from edgerestore.train.degradations.rain import add_rain
 
 Box = tuple[int, int, int, int]
 """Left, top, width, height."""
 
 Pixels = NDArray[np.uint8]
+
+Entry = tuple[str, str, Box, str]
+"""File, source, box and SHA-256 of a calibration picture."""
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,44 +60,74 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     demo: Box | None = None
 
 
-class Sources(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What to make, and of what."""
+class PictureSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the sources become for one task: calibration pictures, and pairs to judge on."""
 
     name: str
     task: str
     description: str
-    scale: Positive
-    """By which calibration pictures are degraded."""
     side: Positive
     """Of a calibration picture, in pixels."""
-    evaluation_scales: tuple[Positive, ...]
-    demo_scale: Positive
+    scale: Positive = 1
+    """By which calibration pictures are shrunk."""
+    degradation: Rain | Noise | None = None
+    """What is laid over them, at scale 1."""
+    share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    """Of the crops that the sources give."""
+    evaluation_scales: tuple[Positive, ...] = ()
+    """Of pairs of high and low resolution."""
+    evaluation_side: Positive | None = None
+    """Of the middle of each evaluation picture that a degraded pair shows; all where absent."""
+    demo_scale: Positive | None = None
+
+    def __post_init__(self) -> None:
+        if (self.scale > 1) == (self.degradation is not None):
+            raise ValueError("a set is shrunk by a scale or degraded, one of the two")
+
+    def degraded(self, image: Pixels, name: str) -> Pixels:
+        """The picture as the network meets it; chance depends on the names alone."""
+        rng = np.random.default_rng([zlib.crc32(text.encode()) for text in (self.name, name)])
+        match self.degradation:
+            case Rain():
+                return add_rain(image, self.degradation, rng)
+            case Noise(sigma=sigma):
+                return add_noise(image, sigma, rng)
+            case None:
+                return _reduced(image, self.scale)
+
+
+class Sources(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What to make, and of what."""
+
+    set: tuple[PictureSet, ...]
     source: tuple[Source, ...]
 
 
 def make(recipe: Path, folders: Sequence[Path], out: Path) -> None:
-    """Writes ``photos/`` with ``sets/<name>.toml``, ``evaluation/`` and ``demo/`` below ``out``.
+    """Writes ``<set>/``, ``sets/<set>.toml``, ``evaluation/<set>/`` and ``demo/`` below ``out``.
 
     Raises InputError for a source that is absent from ``folders`` or is another file, and
     RecipeError for one that would serve both calibration and evaluation.
     """
     sources = read_toml(recipe, Sources)
-    entries: list[tuple[str, str, Box, str]] = []
+    entries: dict[str, list[Entry]] = {item.name: [] for item in sources.set}
     for source in sources.source:
         if source.crops and (source.boxes or source.demo):
             raise RecipeError(f"{recipe}: '{source.name}' serves calibration and evaluation")
         clean = _clean(source, folders)
-        if source.crops:
-            entries += _write_crops(source, clean, sources, out / sources.name)
-        for name, box in source.boxes.items():
-            truth = _cut(clean, box, f"{recipe}: {name}")
-            _write_pair(out / "evaluation", name, truth, sources.evaluation_scales)
-        if source.demo:
-            truth = _cut(clean, source.demo, f"{recipe}: demo")
-            _write_pair(out / "demo", source.name, truth, (sources.demo_scale,))
-    if entries:
-        text = _manifest(sources, entries)
-        write_beside(out / "sets" / f"{sources.name}.toml", text.encode())
+        truths = {name: _cut(clean, box, f"{recipe}: {name}") for name, box in source.boxes.items()}
+        for item in sources.set:
+            if source.crops:
+                entries[item.name] += _write_crops(source, clean, item, out / item.name)
+            for name, truth in truths.items():
+                _write_pair(out / "evaluation" / item.name, name, truth, item)
+            if source.demo and item.demo_scale:
+                truth = _cut(clean, source.demo, f"{recipe}: demo")
+                _write_low(out / "demo", source.name, truth, item.demo_scale)
+    for item in sources.set:
+        if entries[item.name]:
+            text = _manifest(item, sources.source, entries[item.name])
+            write_beside(out / "sets" / f"{item.name}.toml", text.encode())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -143,24 +181,34 @@ def _cut(image: Pixels, box: Box, what: str) -> Pixels:
     return cut
 
 
-def _write_crops(
-    source: Source, clean: Pixels, sources: Sources, folder: Path
-) -> list[tuple[str, str, Box, str]]:
-    low = _reduced(clean, sources.scale)
+def _write_crops(source: Source, clean: Pixels, wanted: PictureSet, folder: Path) -> list[Entry]:
+    low = wanted.degraded(clean, source.name)
+    count = max(1, round(source.crops * wanted.share))
     entries = []
-    for number, box in enumerate(spread_cells(low, sources.side, source.crops)):
+    for number, box in enumerate(spread_cells(low, wanted.side, count)):
         path = folder / f"{source.name}-{number:02d}.png"
         _write_png(path, _cut(low, box, source.name))
         entries.append((path.name, source.name, box, sha256_of(path)))
     return entries
 
 
-def _write_pair(folder: Path, name: str, truth: Pixels, scales: Sequence[int]) -> None:
-    """Writes the layout that :func:`edgerestore.evaluation.read_pairs` reads."""
+def _write_pair(folder: Path, name: str, truth: Pixels, wanted: PictureSet) -> None:
+    """Writes the layouts that :func:`edgerestore.evaluation.read_pairs` reads."""
+    if wanted.degradation is None:
+        for scale in wanted.evaluation_scales:
+            _write_low(folder, name, truth, scale)
+        return
+    side = wanted.evaluation_side or max(truth.shape[:2])
+    top, left = (max(0, (has - side) // 2) for has in truth.shape[:2])
+    cut = truth[top : top + side, left : left + side]
+    _write_png(folder / "target" / f"{name}.png", cut)
+    _write_png(folder / "input" / f"{name}.png", wanted.degraded(cut, name))
+
+
+def _write_low(folder: Path, name: str, truth: Pixels, scale: int) -> None:
     _write_png(folder / "HR" / f"{name}.png", truth)
-    for scale in scales:
-        low = _reduced(truth, scale)
-        _write_png(folder / "LR_bicubic" / f"X{scale}" / f"{name}x{scale}.png", low)
+    low = _reduced(truth, scale)
+    _write_png(folder / "LR_bicubic" / f"X{scale}" / f"{name}x{scale}.png", low)
 
 
 def _write_png(path: Path, image: Pixels) -> None:
@@ -169,15 +217,15 @@ def _write_png(path: Path, image: Pixels) -> None:
     write_beside(path, buffer.getvalue())
 
 
-def _manifest(sources: Sources, entries: Sequence[tuple[str, str, Box, str]]) -> str:
+def _manifest(made: PictureSet, sources: Sequence[Source], entries: Sequence[Entry]) -> str:
     """The set's TOML; JSON strings and arrays are TOML ones too."""
     digest = digest_of((file, sha256) for file, _, _, sha256 in entries)
     lines = ["# Made by edgerestore.train.photographs from ../sources.toml; do not edit."]
     head = {
-        "name": sources.name,
-        "task": sources.task,
-        "description": sources.description,
-        "folder": f"../{sources.name}",
+        "name": made.name,
+        "task": made.task,
+        "description": made.description,
+        "folder": f"../{made.name}",
         "sha256": digest,
     }
     lines += [f"{key} = {json.dumps(value)}" for key, value in head.items()]
@@ -187,7 +235,7 @@ def _manifest(sources: Sources, entries: Sequence[tuple[str, str, Box, str]]) ->
             f'  {{ file = "{file}", source = "{source}", box = {list(box)}, sha256 = "{sha256}" }},'
         ]
     lines += ["]"]
-    for item in sources.source:
+    for item in sources:
         if item.crops:
             lines += ["", f"[sources.{item.name}]"]
             lines += [

@@ -22,7 +22,7 @@ from edgerestore.shipped import shipped_folder  # noqa: E402
 from edgerestore.tiling import DEFAULT_OVERLAP, plan, restore_array  # noqa: E402
 
 SPEC = find_model("esrt_s_x2")
-PAIRS = read_pairs(shipped_folder("calibration") / "evaluation", SPEC.scale)[::3]
+PAIRS = read_pairs(shipped_folder("calibration") / "evaluation" / "photos", SPEC.scale)[::3]
 LARGEST_DIFFERENCE_DB = 0.05
 LARGEST_EXCESS = 0.01
 """Of squared error in the bands over that of the larger overlap, beyond the rest's."""

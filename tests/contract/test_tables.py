@@ -16,10 +16,11 @@ from edgerestore.backends import BACKENDS, Backend, find_backend
 from edgerestore.calibration import CalibrationSet, crops, read_set
 from edgerestore.doctor import HOST_PARTS
 from edgerestore.errors import UnknownNameError
-from edgerestore.models import MODELS, build_network, find_model
+from edgerestore.evaluation import read_pairs
+from edgerestore.models import MODELS, ModelSpec, build_network, find_model
 from edgerestore.recipe import Recipe, Target, read_toml
 from edgerestore.recipe.scalars import PrecisionName
-from edgerestore.shipped import shipped_toml, toml_folder
+from edgerestore.shipped import shipped_folder, shipped_toml, toml_folder
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -199,7 +200,16 @@ def test_every_recipe_parses_and_what_it_names_exists(path: Path) -> None:
         for name in recipe.build.targets:
             target = read_toml(shipped_toml("targets", name), Target)
             assert set(recipe.build.precisions) <= set(target.precisions)
-        assert recipe.build.calibration in {file.stem for file in SETS}
+        assert recipe.build.calibration in {None, *(file.stem for file in SETS)}
+
+
+@pytest.mark.parametrize("spec", [s for s in MODELS.values() if not s.tasks], ids=lambda s: s.name)
+def test_every_model_has_shipped_pictures_of_its_task(spec: ModelSpec) -> None:
+    (manifest,) = (read_toml(file, CalibrationSet) for file in SETS if file.stem == spec.pictures)
+    assert manifest.task == spec.task
+    pairs = read_pairs(shipped_folder("calibration") / "evaluation" / spec.pictures, spec.scale)
+    assert len(pairs) >= 4
+    assert min(side for pair in pairs for side in pair.low.shape[:2]) >= spec.tile
 
 
 @pytest.mark.parametrize("path", SETS, ids=stem)

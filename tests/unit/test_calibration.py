@@ -16,7 +16,7 @@ from edgerestore.recipe import read_toml
 from edgerestore.shipped import shipped_folder
 
 SHIPPED = shipped_folder("calibration")
-MAX_SHIPPED_BYTES = 4_000_000
+MAX_SHIPPED_BYTES = 6_000_000
 
 
 @pytest.fixture
@@ -37,6 +37,22 @@ def test_shipped_set_verifies_and_serves_tiles_up_to_64() -> None:
     assert read_set(SHIPPED / "sets" / "photos.toml").sha256 == photos.sha256
 
 
+@pytest.mark.parametrize("name", ["rain", "noise30", "noise50"])
+def test_shipped_degraded_sets_verify_and_have_pairs_of_other_photographs(name: str) -> None:
+    images = read_set(name).images
+    assert {image.shape for image in images} == {(64, 64, 3)}
+    assert len(images) >= 24
+    pairs = read_pairs(SHIPPED / "evaluation" / name, 1)
+    assert len(pairs) == 8
+    manifest = read_toml(SHIPPED / "sets" / f"{name}.toml", CalibrationSet)
+    assert {pair.name.split("-")[0] for pair in pairs}.isdisjoint(manifest.sources)
+    for pair in pairs:
+        difference = pair.low.astype(float) - pair.high
+        assert difference.std() > 2
+        if name == "rain":
+            assert difference.min() >= 0
+
+
 def test_shipped_set_holds_flat_dark_and_textured_pictures() -> None:
     images = [image.astype(float) for image in read_set("photos").images]
     assert sum(image.std(axis=(0, 1)).max() < 4 for image in images) >= 3
@@ -53,7 +69,7 @@ def test_shipped_sum_is_what_sha256sum_prints() -> None:
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_shipped_evaluation_pairs_are_of_other_photographs(scale: int) -> None:
-    pairs = read_pairs(SHIPPED / "evaluation", scale)
+    pairs = read_pairs(SHIPPED / "evaluation" / "photos", scale)
     assert len(pairs) == 8
     assert {pair.high.shape for pair in pairs} == {(288, 288, 3)}
     manifest = read_toml(SHIPPED / "sets" / "photos.toml", CalibrationSet)

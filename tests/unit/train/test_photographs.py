@@ -15,6 +15,7 @@ from edgerestore.train.degradations.bicubic import matlab_bicubic
 from edgerestore.train.photographs import main, spread_cells
 
 HEAD = """
+[[set]]
 name = "mine"
 task = "super-resolution"
 description = "generated"
@@ -22,6 +23,15 @@ scale = 2
 side = 16
 evaluation_scales = [2, 3]
 demo_scale = 2
+
+[[set]]
+name = "noisy"
+task = "denoising"
+description = "generated"
+side = 16
+degradation = { kind = "noise", sigma = [20, 20] }
+share = 0.4
+evaluation_side = 32
 """
 SOURCE = """
 [[source]]
@@ -55,10 +65,24 @@ def test_makes_what_the_readers_read(tmp_path: Path) -> None:
     made = read_set(tmp_path / "out" / "sets" / "mine.toml")
     assert [image.shape for image in made.images] == [(16, 16, 3)] * 5
     for scale in (2, 3):
-        (pair,) = read_pairs(tmp_path / "out" / "evaluation", scale)
+        (pair,) = read_pairs(tmp_path / "out" / "evaluation" / "mine", scale)
         np.testing.assert_array_equal(pair.low, matlab_bicubic(pair.high, scale))
     (demo,) = read_pairs(tmp_path / "out" / "demo", 2)
     assert demo.high.shape == (60, 96, 3)
+
+
+def test_a_degraded_set_has_fewer_crops_and_the_middle_of_each_pair(tmp_path: Path) -> None:
+    recipe = written(tmp_path, first="crops = 5", second="boxes = { left = [0, 0, 48, 48] }")
+    assert main([str(recipe), "--from", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    assert len(read_set(tmp_path / "out" / "sets" / "noisy.toml").images) == 2
+    (pair,) = read_pairs(tmp_path / "out" / "evaluation" / "noisy", 1)
+    clean = read_rgb(tmp_path / "second.png")
+    np.testing.assert_array_equal(pair.high, clean[8:40, 8:40])
+    assert 10 < np.std(pair.low.astype(int) - pair.high) < 20  # less than 20: clipped
+    before = pair.low.copy()
+    assert main([str(recipe), "--from", str(tmp_path), "--out", str(tmp_path / "again")]) == 0
+    (again,) = read_pairs(tmp_path / "again" / "evaluation" / "noisy", 1)
+    np.testing.assert_array_equal(again.low, before)
 
 
 @pytest.mark.parametrize(
