@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from edgerestore.errors import CheckpointError, InputError
-from edgerestore.models import find_model
-from edgerestore.models.weights import load_weights
+from edgerestore.models import build_network, find_model
+from edgerestore.models.weights import load_weights, save_weights
 from edgerestore.recipe.pictures import Noise, Pictures, Source
 from edgerestore.recipe.training import TrainSettings
 from edgerestore.train import loop
@@ -67,6 +67,13 @@ def test_run_ends_with_weights_that_explain_themselves(data, held_back, tmp_path
     assert metadata["scores"][0]["set"] == "pictures"
     assert metadata["scores"][0]["images"] == ["0", "1", "2", "3", "4"]
     assert 5 < metadata["scores"][0]["psnr_y_db"] < 60
+    assert 5 < metadata["scores"][0]["psnr_rgb_db"] < 60
+    # Luma averages the three channels' noise, and spans 219 of 255.
+    assert metadata["scores"][0]["input_psnr_y_db"] == pytest.approx(26.9, abs=0.5)
+    assert metadata["code"].startswith("edgerestore ")
+    assert metadata["hardware"].endswith("1 process of 1 thread")
+    assert metadata["torch"] == torch.__version__
+    assert metadata["wall_time_s"] > 0
     lines = [json.loads(s) for s in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [4]
     assert math.isfinite(lines[0]["loss"])
@@ -98,6 +105,64 @@ def test_average_is_what_ships(data, tmp_path: Path) -> None:
     tensors = load_weights(path, TINY).tensors
     assert all(torch.equal(tensors[name], state["average"][name]) for name in tensors)
     assert any(not torch.equal(tensors[name], state["network"][name]) for name in tensors)
+
+
+def test_last_weights_ship_where_nothing_is_averaged(data, tmp_path: Path) -> None:
+    path = train(TINY, msgspec.structs.replace(SETTINGS, ema=0), data, [], tmp_path)
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    tensors = load_weights(path, TINY).tensors
+    assert all(torch.equal(tensors[name], state["network"][name]) for name in tensors)
+
+
+def test_best_weights_are_kept(data, held_back, tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(SETTINGS, validate_every=1, ema=0, learning_rate=0.05)
+    train(TINY, settings, data, held_back, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    scores = {line["step"]: line["scores"]["pictures"]["psnr_y_db"] for line in lines}
+    assert list(scores) == [1, 2, 3, 4]
+    best = load_weights(tmp_path / "best.safetensors", TINY)
+    assert best.metadata["step"] == max(scores, key=scores.__getitem__)
+    assert best.metadata["scores"][0]["psnr_y_db"] == max(scores.values())
+    network = build_network(TINY)
+    network.load_state_dict(best.tensors)
+    measured = held_back[0].measure(network, torch.device("cpu")).figures
+    assert measured.psnr_y_db == pytest.approx(max(scores.values()), abs=1e-3)
+
+
+def test_processes_that_make_batches_change_nothing(data, tmp_path: Path) -> None:
+    whole = train(TINY, SETTINGS, data, [], tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(TINY, SETTINGS, data, [], tmp_path / "cut", stop=lambda: True)
+    helped = msgspec.structs.replace(SETTINGS, workers=1)
+    resumed = train(TINY, helped, data, [], tmp_path / "cut", resume=True)
+    assert same_weights(resumed, whole)
+
+
+def test_run_goes_on_from_a_start(data, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    tensors = build_network(TINY).state_dict()
+    save_weights(tmp_path / "first.safetensors", TINY, tensors, {})
+    settings = msgspec.structs.replace(
+        SETTINGS, start="first.safetensors", learning_rate=1e-9, steps=1
+    )
+    path = train(TINY, settings, data, [], tmp_path / "run", folder=tmp_path)
+    weights = load_weights(path, TINY)
+    for name, value in weights.tensors.items():
+        torch.testing.assert_close(value, tensors[name], atol=1e-6, rtol=0)
+    assert weights.metadata["start"]["model"] == "drt_s"
+    assert weights.metadata["start"]["values_taken"] == weights.metadata["start"]["values"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("amp", ["fp32", "bf16", "fp16"])
+def test_cuda_trains_and_resumes(amp: str, data, held_back, tmp_path: Path) -> None:
+    settings = msgspec.structs.replace(SETTINGS, amp=amp, device="cuda")
+    with pytest.raises(KeyboardInterrupt):
+        train(TINY, settings, data, held_back, tmp_path, stop=lambda: True)
+    path = train(TINY, settings, data, held_back, tmp_path, resume=True)
+    weights = load_weights(path, TINY)
+    assert weights.metadata["scores"][0]["psnr_y_db"] > 5
+    assert weights.metadata["hardware"].startswith("1 x ")
 
 
 def test_second_run_into_a_folder_is_refused(data, pictures: Path, tmp_path: Path) -> None:
