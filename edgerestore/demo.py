@@ -127,7 +127,7 @@ def _build(out: Path, report: Report) -> list[Bundle]:
         keep_float=[],
         out=out / "bundles",
     )
-    return build_bundles(dataclasses.replace(job, cases=tuple(possible)), report)
+    return build_bundles([dataclasses.replace(job, cases=tuple(possible))], report)
 
 
 def _restore(bundle: Bundle, pair: ImagePair) -> Pixels:

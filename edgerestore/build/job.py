@@ -83,12 +83,27 @@ def check_cases(cases: Iterable[Case]) -> None:
             )
 
 
-def build_bundles(job: Job, report: Report = lambda stage: None) -> list[Bundle]:
-    """Builds, verifies and writes every bundle of a job; returns them in order.
+def build_bundles(jobs: Iterable[Job], report: Report = lambda stage: None) -> list[Bundle]:
+    """Builds, verifies and writes every bundle of some jobs; returns them in order.
 
     Bundles that hold are written although others fail. Raises AccuracyError, after all have
     been tried, for those that miss their gate: nothing of them is written.
     """
+    made, missed = [], []
+    for job in jobs:
+        builder = _builder(job, report)
+        for target, precision in job.cases:
+            try:
+                made.append(builder.build(target, precision))
+            except AccuracyError as error:
+                missed.append(error)
+    if missed:
+        details = "\n\n".join(error.details for error in missed)
+        raise AccuracyError("; ".join(str(error) for error in missed), details)
+    return made
+
+
+def _builder(job: Job, report: Report) -> _Builder:
     network = job.origin.load()
     calibration = _crops(job)
     source = prepare(
@@ -103,17 +118,7 @@ def build_bundles(job: Job, report: Report = lambda stage: None) -> list[Bundle]
     keep = (*job.spec.keep_float, *job.keep_float)
     products = [n for n in source.graph.graph.node if n.op_type in ("Conv", "MatMul")]
     check_patterns(job.keep_float, sorted({n.name.partition("#")[0] for n in products}))
-    builder = _Builder(job, source, Emitter(source.graph, calibration, keep), report)
-    made, missed = [], []
-    for target, precision in job.cases:
-        try:
-            made.append(builder.build(target, precision))
-        except AccuracyError as error:
-            missed.append(error)
-    if missed:
-        details = "\n\n".join(error.details for error in missed)
-        raise AccuracyError("; ".join(str(error) for error in missed), details)
-    return made
+    return _Builder(job, source, Emitter(source.graph, calibration, keep), report)
 
 
 def _crops(job: Job) -> Tiles:

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast, get_args
 
 import msgspec
 
+from edgerestore.build.depths import origin_at_depth
 from edgerestore.build.job import Job, check_cases
 from edgerestore.build.origin import Origin, origin_of_file, origin_of_model
 from edgerestore.build.tiles import LARGEST, choose_tile
@@ -50,12 +51,13 @@ def job_from(
     name: str | None = None,
     network: Mapping[str, Any] | None = None,
     budget: Budget | None = None,
+    recursions: int | None = None,
 ) -> Job:
     """Reads a recipe if ``model`` is one; what is given beside it has precedence.
 
     ``network`` holds fields of :class:`NetworkSettings` for a network of the user's own, and
-    ``name`` its name. Raises UnknownNameError, RecipeError or InputError before any work
-    begins.
+    ``name`` its name. ``recursions`` is how often a recursive network is to recur. Raises
+    UnknownNameError, RecipeError or InputError before any work begins.
     """
     recipe, folder = _recipe(model, name, network or {})
     settings = recipe.build or DEFAULTS
@@ -68,6 +70,8 @@ def job_from(
         origin = origin_of_file(recipe.model, recipe.network, source, folder)
     else:
         origin = origin_of_model(find_model(recipe.model), source)
+    if recursions is not None:
+        origin = origin_at_depth(origin, recursions)
     side = tile or settings.tile or origin.spec.tile
     if side != "auto" and budget not in (None, Budget()):
         raise InputError("--budget-ms and --budget-mib choose a tile: give --tile auto")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgerestore.build import Job
     from edgerestore.bundle import Bundle
 
-    BuildBundles = Callable[[Job, Callable[[str], None]], list[Bundle]]
+    BuildBundles = Callable[[list[Job], Callable[[str], None]], list[Bundle]]
 
 SMALLEST_TILE = 8
 OWN = "A network of your own"
@@ -40,6 +40,17 @@ def _tile(text: str) -> int | str:
     if side < SMALLEST_TILE:
         raise typer.BadParameter(f"{side} is not in the range x>={SMALLEST_TILE}.")
     return side
+
+
+def _recursions(text: str) -> tuple[int, ...]:
+    """Numbers with commas between them, each once."""
+    try:
+        numbers = tuple(dict.fromkeys(int(number) for number in text.split(",")))
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is not numbers such as 1,2,3.") from None
+    if min(numbers) < 1:
+        raise typer.BadParameter(f"{min(numbers)} is not in the range x>=1.")
+    return numbers
 
 
 def _range(text: str) -> str:
@@ -76,6 +87,14 @@ def build(
             parser=_tile,
             metavar="PIXELS|auto",
             help="Input side; 'auto' predicts which costs least on the targets.",
+        ),
+    ] = None,
+    recursions: Annotated[
+        str | None,
+        typer.Option(
+            parser=_recursions,
+            metavar="N,...",
+            help="Of a recursive network trained to be cut: bundles for each of these depths.",
         ),
     ] = None,
     overlap: Annotated[
@@ -135,7 +154,9 @@ def build(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Builds, verifies and seals one bundle for each target and precision."""
+    """Builds, verifies and seals one bundle for each target, precision and depth."""
+    import functools
+
     from edgerestore.build import build_bundles
     from edgerestore.build.request import job_from
     from edgerestore.recipe import Budget
@@ -150,7 +171,8 @@ def build(
     }
     # A user's own network may print; standard output is for our answer.
     with redirect_stdout(sys.stderr):
-        job = job_from(
+        ask = functools.partial(
+            job_from,
             model,
             targets=target,
             precisions=precision.split(",") if precision else None,
@@ -165,25 +187,31 @@ def build(
             network={key: value for key, value in facts.items() if value is not None},
             budget=Budget(latency_ms=budget_ms, memory_mib=budget_mib),
         )
-        for note in job.notes:
+        depths = cast("tuple[int, ...] | None", recursions) or (None,)
+        jobs = [ask(recursions=depth) for depth in depths]
+        notes = list(dict.fromkeys(note for job in jobs for note in job.notes))
+        for note in notes:
             print(f"note: {note}", file=sys.stderr)
-        made = _built(job, build_bundles)
+        made = _built(jobs, build_bundles)
     if json:
-        choice = {"tile_choice": job.choice} if job.choice else {}
-        print_json({"bundles": [_facts(bundle) for bundle in made], "notes": job.notes, **choice})
-    else:
+        choices = [job.choice for job in jobs if job.choice]
+        choice = {"tile_choice": choices if recursions else choices[0]} if choices else {}
+        print_json({"bundles": [_facts(bundle) for bundle in made], "notes": notes, **choice})
+        return
+    for job in jobs:
         _show_choice(job)
-        _show(job, made)
+        _show(job, [bundle for bundle in made if bundle.manifest.model.name == job.spec.name])
+    console().print(f"bundles are in {out}")
 
 
-def _built(job: Job, build_bundles: BuildBundles) -> list[Bundle]:
+def _built(jobs: list[Job], build_bundles: BuildBundles) -> list[Bundle]:
     with progress() as bar:
-        task = bar.add_task("reading weights", total=len(job.cases) + 2)
+        task = bar.add_task("reading weights", total=sum(len(job.cases) + 2 for job in jobs))
 
         def report(stage: str) -> None:
             bar.update(task, description=stage, advance=1)
 
-        return build_bundles(job, report)
+        return build_bundles(jobs, report)
 
 
 def _facts(bundle: Bundle) -> dict[str, object]:
@@ -240,4 +268,3 @@ def _show(job: Job, made: list[Bundle]) -> None:
         size = f"{bundle.file_bytes / 1024:.0f}"
         shown.add_row(bundle.path.name, mean, worst, size, bundle.manifest.parity.status)
     console().print(shown)
-    console().print(f"bundles are in {job.out}")

@@ -27,7 +27,7 @@ class ESRTConfig:
     """Channels of the convolutional part; tokens are 9 times as wide."""
     blocks: int = 3
     """High-preserving blocks in a row."""
-    low_repeats: int = 5
+    recursions: int = 5
     """Times that one residual block runs over the low-frequency branch."""
     heads: int = 8
     """Attention heads; each is ``9 * features / 2 / heads`` wide."""
@@ -43,8 +43,8 @@ class ESRTConfig:
             raise ValueError(f"features must be a multiple of 16, not {self.features}")
         if (9 * self.features // 2) % self.heads:
             raise ValueError(f"heads must divide {9 * self.features // 2}, not {self.heads}")
-        if self.low_repeats < 1:
-            raise ValueError(f"low_repeats must be 1 or more, not {self.low_repeats}")
+        if self.recursions < 1:
+            raise ValueError(f"recursions must be 1 or more, not {self.recursions}")
 
 
 class ResidualUnit(nn.Module):
@@ -195,7 +195,7 @@ class ESRT(nn.Module):
         c = config.features
         self.head = nn.Conv2d(3, c, 3, padding=1)
         self.blocks = nn.ModuleList(
-            HighPreservingBlock(c, config.low_repeats) for _ in range(config.blocks)
+            HighPreservingBlock(c, config.recursions) for _ in range(config.blocks)
         )
         self.reduce = nn.Conv2d(config.blocks * c, c, 3, padding=1)
         self.transformer = EfficientTransformer(c, config.heads, config.segments)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from torch import nn
+
+from edgerestore.models.spec import ModelSpec
 
 
 class Recurrent(nn.Module):
@@ -26,3 +30,10 @@ def recur(network: nn.Module, recursions: int) -> None:
     for module in network.modules():
         if isinstance(module, Recurrent):
             module.recursions = recursions
+
+
+def at_depth(spec: ModelSpec, recursions: int) -> ModelSpec:
+    """The entry of a recursive network that recurs this often, with the weights of ``spec``."""
+    return dataclasses.replace(
+        spec, name=f"{spec.name}-r{recursions}", config={**spec.config, "recursions": recursions}
+    )

@@ -50,7 +50,7 @@ def build(weights: Path, pairs: Path, photographs: Path) -> Callable[..., list[B
         job = job_from(
             MODEL, targets=targets, precisions=precisions, out=out, **(options | changes)
         )
-        return build_bundles(job)
+        return build_bundles([job])
 
     return run
 
