@@ -12,9 +12,6 @@ from edgerestore.train.data import Batch
 from edgerestore.train.objectives.objective import Term
 from edgerestore.train.objectives.taps import Tap
 
-WHITE = 255.0
-"""Of the scale on which weights are given; our pixel losses are of values up to 1."""
-
 BODY = "body"
 TOKENS_NDIM = 3
 
@@ -44,7 +41,7 @@ class PatchContrast(Term):
                 f"[train.contrastive]: the network's body returns {tuple(tokens.shape)}; "
                 "it must be tokens, N x L x D"
             )
-        return self.weight / WHITE * patch_contrast(tokens)
+        return self.weight * patch_contrast(tokens)
 
 
 def patch_contrast(features: Tensor) -> Tensor:

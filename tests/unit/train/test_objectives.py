@@ -129,13 +129,13 @@ def test_contrastive_loss_of_silent_features_has_a_finite_gradient() -> None:
 def test_contrastive_term_weighs_what_the_body_returns(ipt: IPT) -> None:
     batch = ipt_batch(2)
     plain = objective_for(ipt, settings())(batch)
-    both = objective_for(ipt, settings(contrastive={"weight": 51.0}))(batch)
+    both = objective_for(ipt, settings(contrastive={"weight": 0.25}))(batch)
     tokens = []
     hook = ipt.body.register_forward_hook(lambda module, inputs, output: tokens.append(output))
     run_network(ipt, batch)
     hook.remove()
     assert tokens[0].shape == (2, 256, 72)
-    expected = 51 / 255 * patch_contrast(tokens[0])
+    expected = 0.25 * patch_contrast(tokens[0])
     assert (both - plain).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
