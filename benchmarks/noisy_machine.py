@@ -41,10 +41,16 @@ class Noise:
 
 
 QUIET = Noise(speeds=(1.0,), load_on_s=1e-9, load_off_s=1e9)
+SECOND_LOAD = Noise(
+    speeds=(1.0, 1.1), load_on_s=8.0, load_off_s=8.0, load_slowdown=1.8, run_loaded=0.2
+)
+"""A runner whose only other work comes and goes."""
 SHARED = Noise()
+"""Speed in jumps of up to six as well."""
 HARSH = Noise(
     load_on_s=8.0, load_off_s=4.0, load_slowdown=3.0, run_loaded=0.25, process_loaded=0.025
 )
+"""A machine with more work than cores for most of the time."""
 
 
 class NoisyMachine:

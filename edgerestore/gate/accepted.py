@@ -15,6 +15,7 @@ expected is reported like one that is larger, so that the file never keeps stale
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -55,6 +56,8 @@ class Accept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ValueError(f"{self.check}: change must be {kind}")
         if wants_table and self.tolerance is not None:
             raise ValueError(f"{self.check}: has no tolerance; numbers are equal or not")
+        if isinstance(self.change, float) and not math.isfinite(self.change):
+            raise ValueError(f"{self.check}: change must be finite")
         if self.check == "latency" and isinstance(self.change, float) and self.change <= -1:
             raise ValueError("latency: change must be above -1")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -157,21 +156,13 @@ def _accuracy(
     if candidate.data != baseline.data or own.keys() != theirs.keys() or not own:
         why = f"evaluated on different images: {candidate.data}; {baseline.data}"
         return [_none(check, why) for check in (mean, worst)]
-    drops = {name: _drop(theirs[name], own[name]) for name in own}
+    drops = {name: theirs[name] - own[name] for name in own}
     image = max(drops, key=lambda name: drops[name])
     average = sum(drops.values()) / len(drops)
     return [
         _number("accuracy mean", average, f"drop over {len(drops)} images", accepted, unit=" dB"),
         _number("accuracy worst", drops[image], f"drop of '{image}'", accepted, unit=" dB"),
     ]
-
-
-def _drop(before: float, after: float) -> float:
-    """In dB; two perfect images lose nothing, and NaN loses everything."""
-    if before == after:
-        return 0.0
-    drop = before - after
-    return math.inf if math.isnan(drop) else drop
 
 
 def _own_gate(accuracy: Accuracy | None) -> Fact:
