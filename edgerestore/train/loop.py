@@ -58,11 +58,13 @@ def train(
     """
     processes = processes or alone(settings.device)
     places = processes.places(settings.batch)
-    state = _first_state(spec, settings, folder, processes)
     last = out / LAST
-    if last.exists():
-        if not resume:
-            raise InputError(f"{out}: holds a run already; --resume continues it")
+    goes_on = last.exists()
+    if goes_on and not resume:
+        raise InputError(f"{out}: holds a run already; --resume continues it")
+    start = None if goes_on else settings.start
+    state = _first_state(spec, settings, start, folder, processes)
+    if goes_on:
         state.load(last, spec, settings, data.digest)
     sets = at_each_depth(validation, settings.recursions)
     run = _Run(spec, settings, data, sets, out, processes, state)
@@ -90,16 +92,16 @@ def train(
 
 
 def _first_state(
-    spec: ModelSpec, settings: TrainSettings, folder: Path, processes: Processes
+    spec: ModelSpec, settings: TrainSettings, start: str | None, folder: Path, processes: Processes
 ) -> State:
     device = processes.device
     torch.manual_seed(settings.seed)
     network = build_network(spec).train()
     facts: dict[str, Any] = {}
-    if settings.start is not None:
-        start = read_start(start_file(settings.start, folder), spec)
-        start.fill(network)
-        facts["start"] = start.facts
+    if start is not None:
+        given = read_start(start_file(start, folder), spec)
+        given.fill(network)
+        facts["start"] = given.facts
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = build_network(spec).to(device)
     average.load_state_dict(network.state_dict())

@@ -145,7 +145,9 @@ def test_run_goes_on_from_a_start(data, tmp_path: Path) -> None:
     settings = msgspec.structs.replace(
         SETTINGS, start="first.safetensors", learning_rate=1e-9, steps=1
     )
-    path = train(TINY, settings, data, [], tmp_path / "run", folder=tmp_path)
+    train(TINY, settings, data, [], tmp_path / "run", folder=tmp_path)
+    (tmp_path / "first.safetensors").unlink()
+    path = train(TINY, settings, data, [], tmp_path / "run", folder=tmp_path, resume=True)
     weights = load_weights(path, TINY)
     for name, value in weights.tensors.items():
         torch.testing.assert_close(value, tensors[name], atol=1e-6, rtol=0)
