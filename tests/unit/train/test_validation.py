@@ -14,7 +14,7 @@ from edgerestore.models import find_model
 from edgerestore.pictures import read_rgb
 from edgerestore.recipe.pictures import Bicubic, Noise, Pictures
 from edgerestore.train.degradations.bicubic import matlab_bicubic
-from edgerestore.train.validation import ValidationSet, validation_set
+from edgerestore.train.validation import ValidationSet, side_by_side, validation_set
 
 DOUBLING = find_model("esrt_s_x2")
 DERAINING = find_model("drt_s")
@@ -77,6 +77,33 @@ def test_psnr_is_of_rounded_whole_images(pairs_folder: Path) -> None:
     ]
     assert off == pytest.approx(float(np.mean(by_hand)))
     assert "whole image" in held_back.protocol()
+
+
+def test_figures_agree_with_the_metrics_and_the_picture_shows_the_first_image(
+    pairs_folder: Path,
+) -> None:
+    held_back = validation_set(pairs_folder.parent, Pictures(pairs="pairs"), DOUBLING)
+    measured = held_back.measure(Repeat(2, error=20 / 255), torch.device("cpu"))
+    off = [np.minimum(pair.high.astype(int) + 20, 255).astype(np.uint8) for pair in held_back.pairs]
+    for name in ("psnr_y_db", "psnr_rgb_db", "ssim_y"):
+        by_hand = [
+            getattr(metrics, name)(image, pair.high, border=2)
+            for image, pair in zip(off, held_back.pairs, strict=True)
+        ]
+        assert getattr(measured.figures, name) == pytest.approx(float(np.mean(by_hand)))
+    given, restored, truth = np.split(measured.picture, 3, axis=1)
+    np.testing.assert_array_equal(restored, off[0])
+    np.testing.assert_array_equal(truth, held_back.pairs[0].high)
+    before = metrics.psnr_y_db(given, truth, border=2)
+    assert held_back.input_psnr_y_db == pytest.approx(before, abs=1)
+    assert 10 < before < 40
+
+
+def test_large_pictures_are_shown_by_their_middle() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    shown = side_by_side(image, image)
+    assert shown.shape == (256, 512, 3)
+    np.testing.assert_array_equal(shown[:, :256], image[22:278, 72:328])
 
 
 def test_network_of_one_size_is_tiled_and_told_its_task(pictures: Path) -> None:
