@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,7 @@ class TrainingData:
     """
 
     def __init__(self, root: Path, sources: Sequence[Source], spec: ModelSpec, patch: int) -> None:
+        self._root, self._sources = root, sources
         self.tasks: list[int | None] = []
         self._by_task: dict[int | None, list[SourcePictures]] = {}
         self._weights: dict[int | None, list[float]] = {}
@@ -94,6 +95,15 @@ class TrainingData:
                 _add_to(digest, picture, scale)
         self.digest = digest.hexdigest()
         """SHA-256 over names and pixels: equal digests mean equal training data."""
+
+    def pictures(self) -> Iterator[Picture]:
+        """Every picture that crops are drawn from, and those whose rain is laid over others."""
+        for of_task in self._by_task.values():
+            for source in of_task:
+                yield from source.pictures
+        for degradation in (source.degradation for source in self._sources):
+            if isinstance(degradation, RainLayers):
+                yield from read_pictures(self._root, degradation.source(), 1)
 
     def batch(self, seed: int, step: int, places: range) -> Batch:
         """The crops at ``places`` of the step's batch."""
