@@ -96,6 +96,7 @@ def _train(
     """Runs the loop behind a progress bar; returns the weights, in the leading process only."""
     from edgerestore.train.data import TrainingData
     from edgerestore.train.journal import Progress
+    from edgerestore.train.leaks import check_leaks
     from edgerestore.train.loop import train as run
     from edgerestore.train.processes import joined
     from edgerestore.train.validation import validation_set
@@ -104,13 +105,16 @@ def _train(
         task = bar.add_task("reading pictures", total=None)
         held_back = [validation_set(data, item, spec) for item in settings.validation]
         pictures = TrainingData(data, settings.source, spec, settings.patch)
+        if processes.leads:
+            bar.update(task, description="looking for held-back pictures among them")
+            check_leaks(pictures.pictures(), [pair for item in held_back for pair in item.pairs])
 
         def report(at: Progress) -> None:
             scores = "".join(f", {item.psnr_y_db:.2f} dB" for item in at.scores.values())
             text = f"loss {at.loss:.4f}, {at.steps_per_s:.1f} steps/s{scores}"
             bar.update(task, description=text, completed=at.step, total=at.steps)
 
-        with _interruptible() as stop:
+        with _interruptible(insists=processes.count == 1) as stop:
             weights = run(
                 spec,
                 settings,
@@ -127,8 +131,12 @@ def _train(
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Lets the first Ctrl-C or SIGTERM end a run between two steps, with its state kept."""
+def _interruptible(*, insists: bool) -> Iterator[Callable[[], bool]]:
+    """Lets the first Ctrl-C or SIGTERM end a run between two steps, with its state kept.
+
+    With ``insists`` a second one ends it at once: not in torchrun's processes, to which the
+    terminal and torchrun both send it.
+    """
     import signal
 
     asked: list[int] = []
@@ -136,7 +144,8 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 
     def ask(number: int, frame: object) -> None:
         asked.append(number)
-        signal.signal(number, signal.SIG_DFL)
+        if insists:
+            signal.signal(number, signal.SIG_DFL)
 
     for number in before:
         signal.signal(number, ask)

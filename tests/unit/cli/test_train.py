@@ -9,11 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from edgerestore.models import build_network, find_model
 from edgerestore.models.weights import load_weights, save_weights
+from edgerestore.pictures import read_rgb
 from edgerestore.recipe import Recipe, read_toml
 from edgerestore.train.data import TrainingData
 from edgerestore.train.loop import train
@@ -33,7 +36,7 @@ degradation = {{ kind = "noise", sigma = [20, 20] }}
 """
 VALIDATION = """
 [[train.validation]]
-clean = ["pictures"]
+clean = ["held-back"]
 degradation = { kind = "noise", sigma = [20, 20] }
 """
 
@@ -116,6 +119,7 @@ def test_short_run_goes_on_from_a_start_and_reports_in_json(
     save_weights(tmp_path / "first.safetensors", spec, build_network(spec).state_dict(), {})
     text = RECIPE.format(steps=2).replace("batch", "start = 'first.safetensors'\nbatch", 1)
     recipe.write_text(text + VALIDATION)
+    hold_back(pictures.parent, noise(40, 36))
     arguments = ["--data", pictures.parent, "--out", tmp_path / "run", "--json"]
     done = edgerestore("train", recipe, *arguments, cwd=pictures)
     assert done.returncode == 0, done.stderr
@@ -125,6 +129,27 @@ def test_short_run_goes_on_from_a_start_and_reports_in_json(
     assert metadata["start"]["values_taken"] == 156_696
     assert metadata["scores"][0]["psnr_y_db"] > 5
     assert load_weights(tmp_path / "run" / "best.safetensors", spec).metadata["step"] == 2
+
+
+def test_held_back_picture_among_the_training_ones_stops_the_run(
+    recipe: Path, pictures: Path, tmp_path: Path, edgerestore
+) -> None:
+    recipe.write_text(RECIPE.format(steps=2) + VALIDATION)
+    hold_back(pictures.parent, read_rgb(pictures / "3.png")[:, ::-1])
+    done = edgerestore("train", recipe, "--data", pictures.parent, "--out", tmp_path / "run")
+    assert done.returncode == 3
+    assert "1 training picture shows what validation holds back: 3 shows mine;" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def hold_back(data: Path, image: np.ndarray) -> None:
+    (data / "held-back").mkdir()
+    Image.fromarray(image).save(data / "held-back" / "mine.png")
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def test_recipe_without_training_and_with_a_wrong_key_are_one_line(tmp_path, edgerestore) -> None:
