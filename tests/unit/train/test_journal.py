@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from edgerestore.errors import InputError
+from edgerestore.errors import InputError, MissingPartError
 from edgerestore.train.journal import Journal, Progress
 from edgerestore.train.validation import Figures, Measurement
 
@@ -82,3 +83,9 @@ def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="run: cannot be written"):
         Journal(tmp_path / "file" / "run", 0)
+
+
+def test_absent_tensorboard_names_the_extra(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingPartError, match=r"pip install 'edgerestore\[host\]'"):
+        Journal(tmp_path, 0)
