@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from PIL import Image
+
+from edgerestore.bench.process import WorkerProcess
+from edgerestore.bench.protocol import Open, Opened, Ran, Run
+from edgerestore.gate.pairs import Pair
+
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+COMMAND = BENCHMARKS / "gate_study.py"
+
+
+@pytest.fixture(scope="module")
+def habits() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("gate_habits", BENCHMARKS / "gate_habits.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def pair(candidate_ms: float, baseline_ms: float) -> Pair:
+    turns = [[[int(1e6 * ms)] * 5] * 4 for ms in (candidate_ms, baseline_ms)]
+    return Pair(*turns, opening_s=1.0, seconds=2.0)
+
+
+def test_habits_see_a_slower_candidate_on_a_steady_machine(habits: ModuleType) -> None:
+    slower, same = [pair(11, 10)] * 4, [pair(10, 10)] * 4
+    assert [habit(slower) for habit in habits.HABITS.values()] == [True] * 3
+    assert [habit(same) for habit in habits.HABITS.values()] == [False] * 3
+
+
+def test_habits_take_a_slower_machine_for_a_slower_candidate(habits: ModuleType) -> None:
+    changed = [pair(10, 10)] * 2 + [pair(20, 20)] * 2
+    assert [habit(changed) for habit in habits.HABITS.values()] == [True] * 3
+    assert [habit([pair(11, 10)]) for habit in habits.HABITS.values()] == [True] * 3
+
+
+def test_a_simulated_study_writes_rates_and_a_plot(tmp_path: Path) -> None:
+    out = tmp_path / "study.json"
+    command = [sys.executable, COMMAND, "--simulate", "1", "--out", out]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    rows = json.loads(out.read_text())["rates"]
+    assert len(rows) == 4 * 3
+    assert all(sum(row["answers"].values()) == pytest.approx(1.0) for row in rows)
+    with Image.open(out.with_suffix(".png")) as image:
+        assert image.size[0] == 1000
+
+
+@pytest.mark.needs_backend("onnxruntime")
+def test_the_slowed_worker_is_served_as_any_other(make_bundle: Callable[..., Path]) -> None:
+    command = (sys.executable, str(COMMAND), "--slowdown=0.05", "--serve", str(make_bundle()))
+    worker = WorkerProcess(command, 120.0)
+    try:
+        assert isinstance(worker.ask(Open()), Opened)
+        ran = worker.ask(Run(warm_up=1, samples=3))
+    finally:
+        worker.kill()
+    assert isinstance(ran, Ran)
+    assert len(ran.ns) == 3
