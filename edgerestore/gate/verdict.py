@@ -11,6 +11,7 @@ from edgerestore.bench.environment import Environment, Watch, warnings
 from edgerestore.bench.harness import Candidate
 from edgerestore.bench.results import gate_missed
 from edgerestore.bundle import SUMS, Bundle, read_bundle
+from edgerestore.errors import InputError
 from edgerestore.files import sha256_of
 from edgerestore.gate.accepted import Accept, read_accepted
 from edgerestore.gate.facts import Fact, compare_facts
@@ -82,10 +83,12 @@ def gate(
     """Compares two bundles; with None for ``limits``, by their facts alone.
 
     ``given`` is what the user called them. A candidate below its own accuracy gate is not
-    timed. Raises BundleError for a damaged bundle, RecipeError for an unusable file of
-    accepted differences, and what :meth:`edgerestore.gate.pairs.Processes.pair` raises.
+    timed. Raises BundleError for a damaged bundle, InputError for bundles that do not do the
+    same work in one run, RecipeError for an unusable file of accepted differences, and what
+    :meth:`edgerestore.gate.pairs.Processes.pair` raises.
     """
     ours, theirs = read_bundle(candidate), read_bundle(baseline)
+    _require_same_work(ours, theirs)
     entries = read_accepted(accepted, ours.name) if accepted else {}
     facts = compare_facts(ours, theirs, entries)
     watch, latency, cpu_seconds = Watch(), None, 0.0
@@ -120,6 +123,19 @@ def overall(facts: list[Fact], latency: Latency | None) -> Answer:
     if any(fact.answer == "regressed" for fact in facts):
         return "regressed"
     return latency.answer if latency else "pass"
+
+
+def _require_same_work(ours: Bundle, theirs: Bundle) -> None:
+    for what, own, other in (
+        ("scale", ours.manifest.model.scale, theirs.manifest.model.scale),
+        ("tile", ours.manifest.contract.tile, theirs.manifest.contract.tile),
+        ("batch", ours.manifest.contract.batch, theirs.manifest.contract.batch),
+    ):
+        if own != other:
+            raise InputError(
+                f"{ours.name} has {what} {own}, the baseline {other}: one run is not the same "
+                "work; build both alike, or compare them with 'edgerestore bench'"
+            )
 
 
 def _latency(source: Processes, limits: Limits, entry: Accept | None, report: Report) -> Latency:

@@ -6,8 +6,10 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from edgerestore.bundle import Costs, read_bundle
 from edgerestore.cli import main
 from edgerestore.cli.gate import fraction_of
 from edgerestore.errors import InputError
@@ -70,9 +72,7 @@ def test_github_gets_annotations_and_a_summary(
     assert summary.read_text().startswith("before\n### edgerestore gate: regressed")
 
 
-def costs(macs: int) -> object:
-    from edgerestore.bundle import Costs
-
+def costs(macs: int) -> Costs:
     return Costs(
         params=0, macs=macs, activations=0, attention_score_bytes=0, not_counted={}, operators={}
     )
@@ -108,6 +108,16 @@ def test_bad_input_is_one_line_and_code_3(
     captured = capsys.readouterr()
     assert (captured.out, captured.err.count("\n")) == ("", 1)
     assert says in captured.err
+
+
+def test_bundles_that_do_other_work_in_a_run_are_not_compared(
+    doubling_bundle: Callable[..., Path], capsys
+) -> None:
+    plain = doubling_bundle()
+    contract = msgspec.structs.replace(read_bundle(plain).manifest.contract, tile=24)
+    larger = doubling_bundle("fp16", contract=contract)
+    assert main(["gate", str(larger), str(plain), "--facts-only"]) == 3
+    assert "has tile 24, the baseline 16" in capsys.readouterr().err
 
 
 def test_an_unusable_file_of_accepted_differences_is_named(
