@@ -18,6 +18,7 @@ from edgerestore.cli import (
     build,
     bundles,
     catalogue,
+    data,
     demo,
     evaluate,
     gate,
@@ -41,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-VERBS = (demo, catalogue, train, build, bundles, restore, evaluate, bench, gate)
+VERBS = (demo, catalogue, data, train, build, bundles, restore, evaluate, bench, gate)
 for verb in VERBS:
     verb.register(app)
 
