@@ -100,7 +100,7 @@ def main() -> int:
         rows = _simulated(given.simulate, out)
     elif given.measure and given.bundle:
         out = given.out or RESULTS / "gate_study.json"
-        rows = rates(_measured(given.bundle, given.measure, given.threads, given.loads, out))
+        rows = rates(_measured(given, out))
     else:
         raise InputError("give --simulate RUNS, or --measure RUNS and --bundle BUNDLE")
     write_plot(out.with_suffix(".png"), rows)
@@ -148,7 +148,8 @@ def rates(decisions: Sequence[Decision]) -> list[Rates]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--simulate", type=int, metavar="RUNS", help="of each machine and slowdown")
-    parser.add_argument("--measure", type=int, metavar="RUNS", help="of each slowdown")
+    parser.add_argument("--measure", type=int, metavar="RUNS", help="of the bundle against itself")
+    parser.add_argument("--slowed", type=int, metavar="RUNS", help="of each slowdown; as many")
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--threads", type=int, default=0, help="of the runtime")
     parser.add_argument("--loads", type=int, default=1, help="processes of the second load")
@@ -174,17 +175,21 @@ def _simulated(runs: int, out: Path) -> list[Rates]:
     return rows
 
 
-def _measured(bundle: Path, runs: int, threads: int, loads: int, out: Path) -> list[Decision]:
-    conditions = {"bundle": bundle.name, "threads": threads, "loads": loads,
+def _measured(given: argparse.Namespace, out: Path) -> list[Decision]:
+    conditions = {"bundle": given.bundle.name, "threads": given.threads, "loads": given.loads,
                   "load_on_s": LOAD_ON_S, "load_off_s": LOAD_OFF_S}  # fmt: skip
     decisions = _continued(out, conditions)
-    wanted = [s for s in SLOWDOWNS for _ in range(runs - sum(d.slowdown == s for d in decisions))]
+    done = Counter(d.slowdown for d in decisions)
+    runs = {s: given.measure if not s or given.slowed is None else given.slowed for s in SLOWDOWNS}
+    wanted = [s for s in SLOWDOWNS for _ in range(runs[s] - done[s])]
     # In any order, so that no slowdown meets another machine than the rest.
     random.Random(len(decisions)).shuffle(wanted)
     watch = Watch()
-    with _second_load(loads):
+    with _second_load(given.loads):
         for slowdown in wanted:
-            sides = [_slowed_worker(bundle, share, threads) for share in (slowdown, 0.0)]
+            sides = [
+                _slowed_worker(given.bundle, share, given.threads) for share in (slowdown, 0.0)
+            ]
             decisions.append(_decide("this machine", slowdown, Processes(*sides)))
             study = Study(conditions=conditions, environment=watch.finish(0.0), decisions=decisions)
             write_beside(out, msgspec.json.encode(study) + b"\n")
