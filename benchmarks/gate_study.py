@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import os
 import random
 import statistics
@@ -124,10 +125,13 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rates(decisions: Sequence[Decision]) -> list[Rates]:
-    """One row for each machine and slowdown, in the order in which they come first."""
+    """One row for each machine and slowdown."""
     rows = []
-    for machine, slowdown in dict.fromkeys((d.machine, d.slowdown) for d in decisions):
+    machines = dict.fromkeys(d.machine for d in decisions)
+    for machine, slowdown in itertools.product(machines, SLOWDOWNS):
         chosen = [d for d in decisions if (d.machine, d.slowdown) == (machine, slowdown)]
+        if not chosen:
+            continue
         runs = len(chosen)
         answers = Counter(d.answer for d in chosen)
         habits = {name: sum(d.habits[name] for d in chosen) / runs for name in HABITS}
@@ -149,7 +153,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--simulate", type=int, metavar="RUNS", help="of each machine and slowdown")
     parser.add_argument("--measure", type=int, metavar="RUNS", help="of the bundle against itself")
-    parser.add_argument("--slowed", type=int, metavar="RUNS", help="of each slowdown; as many")
+    parser.add_argument("--slowed", type=int, metavar="RUNS", help="of each slowdown; else as many")
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--threads", type=int, default=0, help="of the runtime")
     parser.add_argument("--loads", type=int, default=1, help="processes of the second load")
