@@ -106,9 +106,9 @@ def test_shipped_recipe_is_found_by_name_and_missing_data_is_named(tmp_path, edg
     assert done.returncode == 3
     assert "sr/Set5: no such folder" in done.stderr
     assert done.stderr.count("\n") == 1
-    done = edgerestore("train", "esrt_s_x", "--data", tmp_path)
+    done = edgerestore("train", "esrt_s_xx2", "--data", tmp_path)
     assert done.returncode == 3
-    assert "unknown recipe 'esrt_s_x'; did you mean 'esrt_s_x2'?" in done.stderr
+    assert "unknown recipe 'esrt_s_xx2'; did you mean 'esrt_s_x2'?" in done.stderr
 
 
 def test_short_run_goes_on_from_a_start_and_reports_in_json(
