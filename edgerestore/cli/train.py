@@ -28,7 +28,9 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="Where weights, log and checkpoint go; runs/<model>.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --out, if there is one.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Trains a model as a recipe says; under torchrun, in several processes and machines."""
