@@ -58,7 +58,8 @@ def _scores(scores: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         )
     yield ""
     for protocol in dict.fromkeys(score["protocol"] for score in scores):
-        yield f"Measured so: {protocol}. Input is the degraded picture, bicubically enlarged."
+        yield f"Measured so: {protocol}."
+    yield "Input is the degraded picture itself, enlarged bicubically where the task enlarges."
 
 
 def _data(card: Card, metadata: Mapping[str, Any]) -> Iterator[str]:
