@@ -5,6 +5,7 @@ Restoring keeps colour profiles, depth and orientation; that is :mod:`edgerestor
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
@@ -22,24 +23,33 @@ DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """Reads a picture as H x W x 3. Raises ImageError, which names the file, for damage."""
     try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read as a picture: {error.strerror}") from error
+    return decode_rgb(data, str(path))
+
+
+def decode_rgb(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Decodes a picture as H x W x 3. Raises ImageError, which says ``name``, for damage."""
+    try:
         with warnings.catch_warnings():
             # Pillow warns of what it then raises, and of EXIF and TIFF tags not used here.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(io.BytesIO(data)) as image:
                 if image.mode in DEEP_MODES:
-                    raise ImageError(f"{path}: has more than 8 bits per channel; convert it first")
+                    raise ImageError(f"{name}: has more than 8 bits per channel; convert it first")
                 return np.array(image.convert("RGB"))
     except ImageError:
         raise
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ImageError(f"{path}: too many pixels for one picture") from error
+        raise ImageError(f"{name}: too many pixels for one picture") from error
     except Exception as error:
         # Pillow's decoders answer damage with nearly any exception.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ImageError(f"{path}: cannot be read as a picture: {reason}") from error
+        raise ImageError(f"{name}: cannot be read as a picture: {reason}") from error
 
 
 def picture_files(folder: Path) -> list[Path]:

@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     data.command("sheet")(sheet)
     data.command("leaks")(leaks)
     data.command("pairs")(pairs)
+    data.command("shards")(shards)
     app.add_typer(data, name="data")
 
 
@@ -128,6 +129,25 @@ def pairs(
     else:
         for item in written:
             console().print(f"{item['folder']}: {item['pairs']} pairs", soft_wrap=True)
+
+
+def shards(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Of pictures.")],
+    out: Annotated[Path, typer.Option(help="Folder that the shards go into.")],
+    pictures_per_shard: Annotated[int, typer.Option(min=1, help="In each tar file.")] = 1000,
+    json: Json = False,
+) -> None:
+    """Pack pictures into WebDataset shards, for a recipe to read with 'shards = ...'."""
+    from edgerestore.pictures import picture_files
+    from edgerestore.train.shards import write_shards
+
+    with progress() as bar:
+        task = bar.add_task("packing", total=sum(len(picture_files(item)) for item in folders))
+        written = write_shards(folders, out, pictures_per_shard, lambda name: bar.advance(task))
+    if json:
+        print_json({"shards": written})
+    else:
+        console().print(f"wrote {len(written)} shards into {out}", soft_wrap=True)
 
 
 def _read(recipe: str) -> tuple[ModelSpec, TrainSettings]:

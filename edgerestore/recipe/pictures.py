@@ -162,6 +162,11 @@ class Pictures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     task: str | None = None
     """Of a network of several tasks: the one that these pictures teach or measure."""
 
+    @property
+    def title(self) -> str:
+        """What is read, for people."""
+        return self.pairs or ", ".join(self.clean)
+
     def __post_init__(self) -> None:
         if (self.pairs is None) == (not self.clean):
             raise ValueError("give either pairs or clean")
@@ -170,9 +175,27 @@ class Pictures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Source(Pictures, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Pictures to learn from."""
+    """Pictures to learn from; besides pairs and clean folders, shards of clean pictures."""
 
+    shards: str | None = None
+    """Tar files of clean pictures, such as ``imagenet/train-{000000..000099}.tar``: for sets
+    larger than memory. ``edgerestore data shards`` writes them."""
+    steps_per_shard: Positive = 100
+    """After which the oldest of the four open shards gives way to the next."""
     weight: Rate = 1.0
     """How often it is drawn, in comparison with the other sources of the same task."""
     turn: bool = True
     """Rotate crops by quarters; rain, which falls, is only mirrored."""
+
+    def __post_init__(self) -> None:
+        if self.shards is None:
+            super().__post_init__()
+        elif self.pairs or self.clean or self.only or self.leave_out or self.degraded:
+            raise ValueError("shards come without pairs, clean folders and lists of names")
+        elif self.degradation is None:
+            raise ValueError("shards of clean pictures want a degradation")
+
+    @property
+    def title(self) -> str:
+        """What is read, for people."""
+        return self.shards or super().title

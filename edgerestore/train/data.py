@@ -20,6 +20,10 @@ from edgerestore.train.degradations.noise import add_noise
 from edgerestore.train.degradations.rain import add_rain
 from edgerestore.train.degradations.snow import add_snow
 from edgerestore.train.pictures import Picture, Pixels, read_pictures
+from edgerestore.train.shards import Shards
+
+REACH = 3
+"""Pixels of a reduced picture that a pixel beside a crop can still change."""
 
 Degrade = Callable[[Pixels, np.random.Generator], Pixels]
 """Degrades a crop, H x W x 3, anew at each call."""
@@ -42,26 +46,32 @@ class SourcePictures:
     """One source of a recipe in memory."""
 
     pictures: Sequence[Picture]
+    shards: Shards | None
+    """Where pictures come from instead."""
     degrade: Degrade | None
-    """None where each picture's degraded form is kept."""
+    """None where each picture's degraded form is kept, or made by reduction."""
     scale: int
     patch: int
     turn: bool
     probability: np.ndarray[tuple[int], np.dtype[np.float64]]
     """Of each picture: in proportion to its area, so that no pixel is favoured."""
 
-    def draw(self, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
+    def draw(self, seed: int, step: int, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
         """A random crop with flips and rotations: input of ``patch`` pixels a side, and target."""
-        picture = self.pictures[int(rng.choice(len(self.pictures), p=self.probability))]
+        if self.shards is not None:
+            picture = self.shards.pick(seed, step, rng)
+        else:
+            picture = self.pictures[int(rng.choice(len(self.pictures), p=self.probability))]
         p, s = self.patch, self.scale
         height, width = (side // s for side in picture.high.shape[:2])
         top, left = (int(rng.integers(side - p + 1)) for side in (height, width))
         high = picture.high[s * top : s * (top + p), s * left : s * (left + p)]
         if picture.low is not None:
             low = picture.low[top : top + p, left : left + p]
-        else:
-            assert self.degrade is not None
+        elif self.degrade is not None:
             low = self.degrade(high, rng)
+        else:
+            low = _reduced(picture.high, s, top, left, p)
         if self.turn:
             turns = int(rng.integers(4))
             low, high = np.rot90(low, turns), np.rot90(high, turns)
@@ -93,11 +103,14 @@ class TrainingData:
             self.count += len(read.pictures)
             for picture in read.pictures:
                 _add_to(digest, picture, scale)
+            if read.shards is not None:
+                read.shards.add_to(digest)
         self.digest = digest.hexdigest()
-        """SHA-256 over names and pixels: equal digests mean equal training data."""
+        """SHA-256 over names and pixels, of shards over names and sizes: equal digests mean
+        equal training data."""
 
     def pictures(self) -> Iterator[Picture]:
-        """Every picture that crops are drawn from, and those whose rain is laid over others."""
+        """Every picture in memory that crops are drawn from, and those whose rain is used."""
         for of_task in self._by_task.values():
             for source in of_task:
                 yield from source.pictures
@@ -109,14 +122,15 @@ class TrainingData:
         """The crops at ``places`` of the step's batch."""
         rng = np.random.default_rng([seed, step])
         task = self.tasks[int(rng.integers(len(self.tasks)))]
-        crops = [self._crop(task, np.random.default_rng([seed, step, i])) for i in places]
+        crops = [self._crop(task, seed, step, i) for i in places]
         low, high = (np.stack(side) for side in zip(*crops, strict=True))
         return Batch(_as_tensor(low), _as_tensor(high), task)
 
-    def _crop(self, task: int | None, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
+    def _crop(self, task: int | None, seed: int, step: int, place: int) -> tuple[Pixels, Pixels]:
+        rng = np.random.default_rng([seed, step, place])
         weights = np.array(self._weights[task])
         chosen = int(rng.choice(len(weights), p=weights / weights.sum()))
-        return self._by_task[task][chosen].draw(rng)
+        return self._by_task[task][chosen].draw(seed, step, rng)
 
 
 def task_of(name: str | None, spec: ModelSpec) -> tuple[int | None, int]:
@@ -155,10 +169,13 @@ def degrader(root: Path, degradation: Degradation) -> Degrade | None:
 def _read(root: Path, source: Source, scale: int, patch: int) -> SourcePictures:
     if isinstance(source.degradation, Bicubic) == (scale == 1) and source.degradation is not None:
         raise InputError(
-            f"{', '.join(source.clean)}: degraded by "
+            f"{source.title}: degraded by "
             f"{type(source.degradation).__name__.lower()}, but the task's scale is {scale}"
         )
     degrade = degrader(root, source.degradation) if source.degradation else None
+    if source.shards is not None:
+        shards = Shards(root, source.shards, source.steps_per_shard, scale * patch)
+        return SourcePictures([], shards, degrade, scale, patch, source.turn, np.ones(0))
     pictures = []
     for picture in read_pictures(root, source, scale):
         if min(picture.high.shape[:2]) < scale * patch:
@@ -169,10 +186,21 @@ def _read(root: Path, source: Source, scale: int, patch: int) -> SourcePictures:
         else:
             pictures.append(picture)
     if not pictures:
-        named = source.pairs or ", ".join(source.clean)
-        raise InputError(f"{root}: no picture of at least {scale * patch} pixels a side in {named}")
+        wanted = f"no picture of at least {scale * patch} pixels a side"
+        raise InputError(f"{root}: {wanted} in {source.title}")
     areas = np.array([item.high.shape[0] * item.high.shape[1] for item in pictures], float)
-    return SourcePictures(pictures, degrade, scale, patch, source.turn, areas / areas.sum())
+    return SourcePictures(pictures, None, degrade, scale, patch, source.turn, areas / areas.sum())
+
+
+def _reduced(high: Pixels, scale: int, top: int, left: int, side: int) -> Pixels:
+    """The crop that a reduction of the whole picture would have there, to the bit."""
+    height, width = (length // scale for length in high.shape[:2])
+    # The kernel reaches two pixels of the result to each side, and one more by rounding.
+    above, before = max(0, top - REACH), max(0, left - REACH)
+    below, behind = min(height, top + side + REACH), min(width, left + side + REACH)
+    part = high[scale * above : scale * below, scale * before : scale * behind]
+    small = matlab_bicubic(part, scale)
+    return small[top - above : top - above + side, left - before : left - before + side]
 
 
 def _add_to(digest: hashlib._Hash, picture: Picture, scale: int) -> None:

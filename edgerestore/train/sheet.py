@@ -48,9 +48,8 @@ def sheet(rows: Sequence[Row]) -> Pixels:
 def label_of(wanted: Pictures) -> str:
     """Task, folders and degradation in a few words."""
     task = f"{wanted.task}, " if wanted.task else ""
-    named = wanted.pairs or ", ".join(wanted.clean)
     kind = wanted.degradation.__struct_config__.tag if wanted.degradation else "pairs"
-    return f"{task}{kind}: {named}"
+    return f"{task}{kind}: {wanted.title}"
 
 
 def _tiles(pair: ImagePair) -> tuple[Image.Image, Image.Image]:

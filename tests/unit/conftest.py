@@ -39,6 +39,7 @@ HOST_TESTS = [
     "train/test_processes.py",
     "train/test_provenance.py",
     "train/test_recursions.py",
+    "train/test_shards.py",
     "train/test_starting.py",
     "train/test_objectives.py",
     "train/test_validation.py",

@@ -105,3 +105,14 @@ def test_recipe_without_training_is_one_line(pictures: Path, tmp_path, edgeresto
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     assert "has no [train] table" in done.stderr
+
+
+def test_pictures_are_packed_into_shards(pictures: Path, tmp_path, edgerestore) -> None:
+    arguments = ["--out", tmp_path / "packed", "--pictures-per-shard", 2, "--json"]
+    done = edgerestore("data", "shards", pictures, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert [Path(name).name for name in json.loads(done.stdout)["shards"]] == [
+        "shard-000000.tar",
+        "shard-000001.tar",
+        "shard-000002.tar",
+    ]

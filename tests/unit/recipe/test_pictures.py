@@ -67,3 +67,14 @@ def test_pictures_come_from_one_kind_of_place(tmp_path: Path) -> None:
 def test_rain_layers_name_their_pairs_as_a_recipe_would() -> None:
     layers = RainLayers(pairs="rain", degraded="rainL", leave_out=("a.png",))
     assert layers.source() == Pictures(pairs="rain", degraded="rainL", leave_out=("a.png",))
+
+
+def test_shards_stand_alone_and_are_degraded(tmp_path: Path) -> None:
+    noise = 'degradation = { kind = "noise", sigma = [1, 1] }\n'
+    source = read(tmp_path, f'shards = "a-{{0..3}}.tar"\nsteps_per_shard = 7\n{noise}')
+    assert source.title == "a-{0..3}.tar"
+    assert source.steps_per_shard == 7
+    with pytest.raises(RecipeError, match="shards come without pairs"):
+        read(tmp_path, f'shards = "a.tar"\nclean = ["b"]\n{noise}')
+    with pytest.raises(RecipeError, match="want a degradation"):
+        read(tmp_path, 'shards = "a.tar"\n')
