@@ -29,6 +29,8 @@ SHORTEST, LONGEST = 1 / 40, 1 / 12
 its opening took, near the best division where processes differ as much as blocks do, and for
 less where fewer than ``WANTED_PAIRS`` would fit."""
 WANTED_PAIRS = 8
+MARGIN = 1.1
+"""Times what a pair took lately must fit into what is left of the time."""
 
 Report = Callable[[float, int, Interval | None], None]
 """Hears the fraction of the time used, the pairs seen and the ratio so far."""
@@ -87,8 +89,8 @@ def compare_latency(
     while answer == "inconclusive" and not last:
         pairs.append(source.pair(len(pairs), _turns_s(pairs, seconds)))
         used = source.clock() - began
-        # The longer of two, because the machine may be slow again.
-        last = used + max(pair.seconds for pair in pairs[-2:]) > seconds
+        # The longer of two and a little, because the machine may be slow again.
+        last = used + MARGIN * max(pair.seconds for pair in pairs[-2:]) > seconds
         estimates.append(pairs[-1].estimate())
         if len(pairs) >= MIN_PAIRS:
             seen = interval(estimates, ERROR)

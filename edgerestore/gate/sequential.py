@@ -22,12 +22,13 @@ from edgerestore.gate.student import student_quantile
 
 Answer = Literal["pass", "regressed", "improved", "inconclusive"]
 
-ERROR = 0.01
-"""Probability of an interval, at any look, that misses the true ratio."""
+ERROR = 0.02
+"""Probability that an interval, at any look, misses the true ratio: half of it on either side,
+so that a program against itself is called regressed in 1 of 100 runs at most."""
 MIN_PAIRS = 5
 LEAST_SPREAD = 0.005
 """Standard deviation of a log-ratio below which no pair is believed, however its blocks agree."""
-SPENDING = ((0.25, 0.15), (0.45, 0.3), (0.7, 0.55))
+SPENDING = ((0.3, 0.1), (0.6, 0.35))
 """Looks: after this fraction of the time, this share of ``ERROR`` may have been spent."""
 MAX_PAIRS = 10_000
 """More than anybody waits for; ends the search for how many would decide."""
