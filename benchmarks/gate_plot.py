@@ -39,7 +39,7 @@ def write_plot(path: Path, rows: Sequence[Rates]) -> None:
             y += BAR
         y += 14
     encoded = io.BytesIO()
-    image.save(encoded, "PNG", optimize=True)
+    image.quantize(64).save(encoded, "PNG", optimize=True)
     write_beside(path, encoded.getvalue())
 
 
