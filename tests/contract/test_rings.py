@@ -26,6 +26,7 @@ HOST_RING = (
     "edgerestore.models.esrt",
     "edgerestore.models.ipt",
     "edgerestore.models.layers",
+    "edgerestore.models.recursion",
     "edgerestore.models.sizing",
     "edgerestore.models.user",
     "edgerestore.models.weights",
