@@ -46,10 +46,10 @@ def sheet(
 
     from edgerestore.evaluation import ImagePair
     from edgerestore.files import write_beside
-    from edgerestore.train.data import TrainingData
-    from edgerestore.train.pairs import png
-    from edgerestore.train.sheet import Row, label_of
-    from edgerestore.train.sheet import sheet as drawn
+    from edgerestore.train.data.crops import TrainingData
+    from edgerestore.train.data.pairs import png
+    from edgerestore.train.data.sheet import Row, label_of
+    from edgerestore.train.data.sheet import sheet as drawn
     from edgerestore.train.validation import validation_set
 
     spec, settings = _read(recipe)
@@ -79,8 +79,8 @@ def sheet(
 
 def leaks(recipe: RecipeName, data: Data, json: Json = False) -> int:
     """Find training pictures that show what validation holds back; exit 1 where there are any."""
-    from edgerestore.train.data import TrainingData
-    from edgerestore.train.leaks import find_leaks
+    from edgerestore.train.data.crops import TrainingData
+    from edgerestore.train.data.leaks import find_leaks
     from edgerestore.train.validation import validation_set
 
     spec, settings = _read(recipe)
@@ -111,7 +111,7 @@ def pairs(
     json: Json = False,
 ) -> None:
     """Write the validation sets as PNG pairs, for 'evaluate' to measure bundles on."""
-    from edgerestore.train.pairs import folder_name, write_pairs
+    from edgerestore.train.data.pairs import folder_name, write_pairs
     from edgerestore.train.validation import validation_set
 
     spec, settings = _read(recipe)
@@ -139,7 +139,7 @@ def shards(
 ) -> None:
     """Pack pictures into WebDataset shards, for a recipe to read with 'shards = ...'."""
     from edgerestore.pictures import picture_files
-    from edgerestore.train.shards import write_shards
+    from edgerestore.train.data.shards import write_shards
 
     with progress() as bar:
         task = bar.add_task("packing", total=sum(len(picture_files(item)) for item in folders))

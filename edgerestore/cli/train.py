@@ -96,9 +96,9 @@ def _train(
     spec: ModelSpec, settings: TrainSettings, folder: Path, data: Path, out: Path, resume: bool
 ) -> Path | None:
     """Runs the loop behind a progress bar; returns the weights, in the leading process only."""
-    from edgerestore.train.data import TrainingData
+    from edgerestore.train.data.crops import TrainingData
+    from edgerestore.train.data.leaks import check_leaks
     from edgerestore.train.journal import Progress
-    from edgerestore.train.leaks import check_leaks
     from edgerestore.train.loop import train as run
     from edgerestore.train.processes import joined
     from edgerestore.train.validation import validation_set

@@ -50,7 +50,7 @@ class Rain(
 ):
     """Adds bright streaks, drawn anew for each crop; each range is drawn from once a crop.
 
-    The defaults look and measure like Rain100L: see ``train/degradations/rain.py``.
+    The defaults look and measure like Rain100L: see ``train/data/degradations/rain.py``.
     """
 
     density: Range = (0.001, 0.0032)

@@ -15,10 +15,10 @@ from edgerestore.errors import InputError
 from edgerestore.models import ModelSpec, build_network
 from edgerestore.models.weights import save_weights
 from edgerestore.recipe.training import TrainSettings
-from edgerestore.train.data import Batch, TrainingData
+from edgerestore.train.data.crops import Batch, TrainingData
+from edgerestore.train.data.loader import batches
 from edgerestore.train.depthwise import quicken
 from edgerestore.train.journal import Journal, Progress
-from edgerestore.train.loader import batches
 from edgerestore.train.objectives import objective_of
 from edgerestore.train.optimisation import Updates, learning_rate_at, move_average, require_finite
 from edgerestore.train.processes import Processes, alone

@@ -28,9 +28,9 @@ from edgerestore.pictures import read_rgb
 from edgerestore.recipe import read_toml
 from edgerestore.recipe.pictures import Noise, Rain
 from edgerestore.recipe.scalars import Positive
-from edgerestore.train.degradations.bicubic import crop_to_multiple, matlab_bicubic
-from edgerestore.train.degradations.noise import add_noise
-from edgerestore.train.degradations.rain import add_rain
+from edgerestore.train.data.degradations.bicubic import crop_to_multiple, matlab_bicubic
+from edgerestore.train.data.degradations.noise import add_noise
+from edgerestore.train.data.degradations.rain import add_rain
 
 Box = tuple[int, int, int, int]
 """Left, top, width, height."""

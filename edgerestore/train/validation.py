@@ -22,9 +22,9 @@ from edgerestore.models.recursion import recur
 from edgerestore.models.sizing import run_padded
 from edgerestore.recipe.pictures import Bicubic, Pictures
 from edgerestore.tiling import DEFAULT_OVERLAP, restore_array
-from edgerestore.train.data import degrader, task_of
-from edgerestore.train.degradations.bicubic import crop_to_multiple, matlab_bicubic
-from edgerestore.train.pictures import Picture, Pixels, read_pictures
+from edgerestore.train.data.crops import degrader, task_of
+from edgerestore.train.data.degradations.bicubic import crop_to_multiple, matlab_bicubic
+from edgerestore.train.data.pictures import Picture, Pixels, read_pictures
 
 SHOWN_SIDE = 256
 """Largest side of what is shown of a picture, cut from its middle."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from edgerestore.errors import InputError
-from edgerestore.train.data import Batch
+from edgerestore.train.data.crops import Batch
 from edgerestore.train.objectives.objective import Term
 from edgerestore.train.objectives.taps import Tap
 

@@ -15,7 +15,7 @@ from edgerestore.files import sha256_of
 from edgerestore.models import ModelSpec, find_model
 from edgerestore.models.weights import load_network
 from edgerestore.recipe.objectives import Distillation
-from edgerestore.train.data import Batch
+from edgerestore.train.data.crops import Batch
 from edgerestore.train.objectives.objective import Term, run_network
 from edgerestore.train.objectives.taps import Tap
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from edgerestore.models.recursion import recur
 from edgerestore.recipe.objectives import PixelLoss
-from edgerestore.train.data import Batch
+from edgerestore.train.data.crops import Batch
 from edgerestore.train.objectives.pixels import pixel_loss
 
 

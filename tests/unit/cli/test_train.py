@@ -18,7 +18,7 @@ from edgerestore.models import build_network, find_model
 from edgerestore.models.weights import load_weights, save_weights
 from edgerestore.pictures import read_rgb
 from edgerestore.recipe import Recipe, read_toml
-from edgerestore.train.data import TrainingData
+from edgerestore.train.data.crops import TrainingData
 from edgerestore.train.loop import train
 
 RECIPE = """

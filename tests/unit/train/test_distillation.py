@@ -15,7 +15,7 @@ from edgerestore.models import ModelSpec, build_network, find_model
 from edgerestore.models.weights import load_weights, save_weights
 from edgerestore.recipe.pictures import Bicubic, Source
 from edgerestore.recipe.training import TrainSettings
-from edgerestore.train.data import Batch, TrainingData
+from edgerestore.train.data.crops import Batch, TrainingData
 from edgerestore.train.loop import train
 from edgerestore.train.objectives import objective_of
 from edgerestore.train.objectives.distillation import TeacherMatch

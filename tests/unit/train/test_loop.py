@@ -15,7 +15,7 @@ from edgerestore.models.weights import load_weights, save_weights
 from edgerestore.recipe.pictures import Noise, Pictures, Source
 from edgerestore.recipe.training import TrainSettings
 from edgerestore.train import loop
-from edgerestore.train.data import TrainingData
+from edgerestore.train.data.crops import TrainingData
 from edgerestore.train.loop import train
 from edgerestore.train.validation import ValidationSet, validation_set
 

@@ -13,7 +13,7 @@ from edgerestore.errors import InputError, UnknownNameError
 from edgerestore.models import build_network, find_model
 from edgerestore.models.ipt import IPT
 from edgerestore.recipe.training import TrainSettings
-from edgerestore.train.data import Batch
+from edgerestore.train.data.crops import Batch
 from edgerestore.train.objectives import objective_of
 from edgerestore.train.objectives.contrastive import patch_contrast
 from edgerestore.train.objectives.objective import Objective, run_network

@@ -11,7 +11,7 @@ from edgerestore.calibration import read_set
 from edgerestore.evaluation import read_pairs
 from edgerestore.pictures import read_rgb
 from edgerestore.shipped import shipped_folder
-from edgerestore.train.degradations.bicubic import matlab_bicubic
+from edgerestore.train.data.degradations.bicubic import matlab_bicubic
 from edgerestore.train.photographs import main, spread_cells
 
 HEAD = """

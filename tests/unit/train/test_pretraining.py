@@ -14,7 +14,7 @@ from edgerestore.models.weights import load_weights
 from edgerestore.recipe.pictures import Source
 from edgerestore.recipe.training import TrainSettings
 from edgerestore.shipped import shipped_folder
-from edgerestore.train.data import Batch, TrainingData
+from edgerestore.train.data.crops import Batch, TrainingData
 from edgerestore.train.loop import train
 
 SIDE = 24

@@ -17,7 +17,7 @@ from edgerestore.errors import InputError, MissingPartError
 from edgerestore.models import find_model
 from edgerestore.models.weights import load_weights
 from edgerestore.recipe import Recipe, read_toml
-from edgerestore.train.data import TrainingData
+from edgerestore.train.data.crops import TrainingData
 from edgerestore.train.loop import train
 from edgerestore.train.processes import Processes, alone, joined
 

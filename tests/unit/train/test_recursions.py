@@ -15,7 +15,7 @@ from edgerestore.models.recursion import recur, recursions_of
 from edgerestore.models.weights import load_weights
 from edgerestore.recipe.pictures import Noise, Pictures, Source
 from edgerestore.recipe.training import TrainSettings
-from edgerestore.train.data import Batch, TrainingData
+from edgerestore.train.data.crops import Batch, TrainingData
 from edgerestore.train.loop import train
 from edgerestore.train.objectives import objective_of
 from edgerestore.train.validation import validation_set

@@ -13,7 +13,7 @@ from edgerestore.errors import InputError
 from edgerestore.models import find_model
 from edgerestore.pictures import read_rgb
 from edgerestore.recipe.pictures import Bicubic, Noise, Pictures
-from edgerestore.train.degradations.bicubic import matlab_bicubic
+from edgerestore.train.data.degradations.bicubic import matlab_bicubic
 from edgerestore.train.validation import ValidationSet, side_by_side, validation_set
 
 DOUBLING = find_model("esrt_s_x2")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgerestore.train.degradations.layers import lay_over, rain_layer
+from edgerestore.train.data.degradations.layers import lay_over, rain_layer
 
 CLEAN = np.random.default_rng(0).integers(0, 200, (40, 50, 3), dtype=np.uint8)
 RAIN = (np.indices((40, 50)).sum(0) % 7 == 0)[..., None] * np.array([30, 30, 30])

@@ -7,7 +7,7 @@ import pytest
 
 from edgerestore.evaluation import read_pairs
 from edgerestore.recipe.pictures import Rain
-from edgerestore.train.degradations.rain import add_rain, rain_of
+from edgerestore.train.data.degradations.rain import add_rain, rain_of
 
 GREY = np.full((96, 96, 3), 90, np.uint8)
 

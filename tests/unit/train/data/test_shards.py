@@ -12,9 +12,9 @@ from edgerestore.errors import ImageError, InputError
 from edgerestore.models import find_model
 from edgerestore.pictures import read_rgb
 from edgerestore.recipe.pictures import Bicubic, Noise, Source
-from edgerestore.train.data import TrainingData
-from edgerestore.train.degradations.bicubic import matlab_bicubic
-from edgerestore.train.shards import OPEN_SHARDS, Shards, expanded, members, write_shards
+from edgerestore.train.data.crops import TrainingData
+from edgerestore.train.data.degradations.bicubic import matlab_bicubic
+from edgerestore.train.data.shards import OPEN_SHARDS, Shards, expanded, members, write_shards
 
 NAME = "packed/shard-{000000..000004}.tar"
 
@@ -111,7 +111,7 @@ def test_hostile_and_damaged_shards_are_named(root: Path, tmp_path: Path, monkey
     bad.write_bytes(b"not a tar at all" * 99)
     with pytest.raises(InputError, match=r"bad\.tar: cannot be read as a shard"):
         members(bad)
-    monkeypatch.setattr("edgerestore.train.shards.MAX_PICTURE_BYTES", 10)
+    monkeypatch.setattr("edgerestore.train.data.shards.MAX_PICTURE_BYTES", 10)
     with pytest.raises(InputError, match=r"a\.png: larger than 10 bytes"):
         members(packed(root / "large.tar", ("a.png", good)))
 

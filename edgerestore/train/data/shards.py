@@ -20,7 +20,7 @@ import numpy as np
 from edgerestore.errors import InputError
 from edgerestore.files import replacing
 from edgerestore.pictures import SUFFIXES, decode_rgb, picture_files
-from edgerestore.train.pictures import Picture
+from edgerestore.train.data.pictures import Picture
 
 OPEN_SHARDS = 4
 """At once: crops are drawn from all of them, which mixes neighbouring shards."""

@@ -32,7 +32,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerestore.recipe.pictures import Rain
-from edgerestore.train.degradations.spots import NEXT_LAYER, REACH, Floats, Spots, add_up, scatter
+from edgerestore.train.data.degradations.spots import (
+    NEXT_LAYER,
+    REACH,
+    Floats,
+    Spots,
+    add_up,
+    scatter,
+)
 
 LENGTH_SPREAD = 0.5
 """Standard deviation of the logarithm of a streak's length within a layer."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgerestore.recipe.pictures import Snow
-from edgerestore.train.degradations.snow import add_snow, snow_of
+from edgerestore.train.data.degradations.snow import add_snow, snow_of
 
 GREY = np.full((96, 96, 3), 90, np.uint8)
 

@@ -11,8 +11,8 @@ from edgerestore.errors import InputError
 from edgerestore.evaluation import ImagePair
 from edgerestore.pictures import picture_files, read_rgb
 from edgerestore.recipe.pictures import Noise, Pictures
-from edgerestore.train.leaks import check_leaks, find_leaks
-from edgerestore.train.pictures import Picture, read_pictures
+from edgerestore.train.data.leaks import check_leaks, find_leaks
+from edgerestore.train.data.pictures import Picture, read_pictures
 
 
 @pytest.fixture(scope="module")

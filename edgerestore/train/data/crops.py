@@ -14,13 +14,13 @@ from torch import Tensor
 from edgerestore.errors import InputError
 from edgerestore.models import ModelSpec, find_model
 from edgerestore.recipe.pictures import Bicubic, Degradation, Noise, Rain, RainLayers, Snow, Source
-from edgerestore.train.degradations.bicubic import crop_to_multiple, matlab_bicubic
-from edgerestore.train.degradations.layers import lay_over, rain_layer
-from edgerestore.train.degradations.noise import add_noise
-from edgerestore.train.degradations.rain import add_rain
-from edgerestore.train.degradations.snow import add_snow
-from edgerestore.train.pictures import Picture, Pixels, read_pictures
-from edgerestore.train.shards import Shards
+from edgerestore.train.data.degradations.bicubic import crop_to_multiple, matlab_bicubic
+from edgerestore.train.data.degradations.layers import lay_over, rain_layer
+from edgerestore.train.data.degradations.noise import add_noise
+from edgerestore.train.data.degradations.rain import add_rain
+from edgerestore.train.data.degradations.snow import add_snow
+from edgerestore.train.data.pictures import Picture, Pixels, read_pictures
+from edgerestore.train.data.shards import Shards
 
 REACH = 3
 """Pixels of a reduced picture that a pixel beside a crop can still change."""

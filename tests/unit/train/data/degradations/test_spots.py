@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgerestore.train.degradations.spots import Spots, add_up, cover, scatter
+from edgerestore.train.data.degradations.spots import Spots, add_up, cover, scatter
 
 
 def spot(**changes: float) -> Spots:

@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerestore.recipe.pictures import Snow
-from edgerestore.train.degradations.spots import NEXT_LAYER, REACH, Floats, Spots, cover, scatter
+from edgerestore.train.data.degradations.spots import (
+    NEXT_LAYER,
+    REACH,
+    Floats,
+    Spots,
+    cover,
+    scatter,
+)
 
 SIZE_SPREAD = 0.35
 """Standard deviation of the logarithm of a flake's radius within a layer."""

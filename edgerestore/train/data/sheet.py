@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from edgerestore.evaluation import ImagePair
 from edgerestore.recipe.pictures import Pictures
-from edgerestore.train.pictures import Pixels
+from edgerestore.train.data.pictures import Pixels
 
 SIDE = 192
 """Of a crop on the sheet, in pixels."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from edgerestore.errors import InputError
 from edgerestore.evaluation import ImagePair
-from edgerestore.train.likeness import SHORTEST_SIDE, Album, Look
-from edgerestore.train.pictures import Picture, Pixels
+from edgerestore.train.data.likeness import SHORTEST_SIDE, Album, Look
+from edgerestore.train.data.pictures import Picture, Pixels
 
 MOST_SHOWN = 4
 SCALES = 12
@@ -41,7 +41,7 @@ def find_leaks(
     """Training pictures with the pixels of a held-back one, or nearly so.
 
     That is, resized, recompressed, mirrored, turned by quarters, or one a crop of the other,
-    of at least half of each side: :mod:`edgerestore.train.likeness` says how it is told.
+    of at least half of each side: :mod:`edgerestore.train.data.likeness` says how it is told.
     Pictures below 16 pixels a side are left out. ``training`` is gone through once and may
     be larger than memory; ``report`` is told the name of each of its pictures.
     """

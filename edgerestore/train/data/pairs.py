@@ -13,7 +13,7 @@ from PIL import Image
 from edgerestore.errors import InputError
 from edgerestore.evaluation import ImagePair
 from edgerestore.files import replacing_folder
-from edgerestore.train.pictures import Pixels
+from edgerestore.train.data.pictures import Pixels
 
 
 def write_pairs(folder: Path, pairs: Iterable[ImagePair], scale: int) -> None:

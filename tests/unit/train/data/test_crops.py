@@ -11,8 +11,8 @@ from edgerestore.errors import ImageError, InputError
 from edgerestore.models import find_model
 from edgerestore.pictures import read_rgb
 from edgerestore.recipe.pictures import Bicubic, Noise, RainLayers, Source
-from edgerestore.train.data import Batch, TrainingData
-from edgerestore.train.degradations.bicubic import matlab_bicubic
+from edgerestore.train.data.crops import Batch, TrainingData
+from edgerestore.train.data.degradations.bicubic import matlab_bicubic
 
 DOUBLING = find_model("esrt_s_x2")
 DERAINING = find_model("drt_s")

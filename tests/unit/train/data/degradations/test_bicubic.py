@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgerestore.train.degradations.bicubic import crop_to_multiple, matlab_bicubic
+from edgerestore.train.data.degradations.bicubic import crop_to_multiple, matlab_bicubic
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "bicubic.json"
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgerestore.train.degradations.noise import add_noise
+from edgerestore.train.data.degradations.noise import add_noise
 
 GREY = np.full((128, 128, 3), 128, np.uint8)
 

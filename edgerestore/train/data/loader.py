@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from edgerestore.errors import EdgeRestoreError
-from edgerestore.train.data import Batch, TrainingData
+from edgerestore.train.data.crops import Batch, TrainingData
 
 
 def batches(

@@ -11,8 +11,8 @@ import torch
 from edgerestore.errors import EdgeRestoreError, InputError
 from edgerestore.models import find_model
 from edgerestore.recipe.pictures import Bicubic, Noise, Source
-from edgerestore.train.data import Batch, TrainingData
-from edgerestore.train.loader import batches
+from edgerestore.train.data.crops import Batch, TrainingData
+from edgerestore.train.data.loader import batches
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What a recipe trains and validates on: pictures, their degradations, crops and batches."""
