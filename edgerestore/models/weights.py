@@ -169,7 +169,9 @@ def _metadata(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
 def _held(path: Path, spec: ModelSpec, metadata: Mapping[str, Any]) -> ModelSpec:
     """Which model a file's header names: ``spec`` itself or its parent."""
     for held in (spec, find_model(spec.parent)) if spec.parent else (spec,):
-        if metadata.get("model") == held.name and metadata.get("config") == dict(held.config):
+        # As the header gives it back: JSON has no tuples.
+        config = json.loads(json.dumps(dict(held.config)))
+        if metadata.get("model") == held.name and metadata.get("config") == config:
             return held
     raise CheckpointError(
         f"{path}: holds weights of '{metadata.get('model')}', not of '{spec.name}'"
