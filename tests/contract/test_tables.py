@@ -189,6 +189,18 @@ def test_every_target_parses_and_what_it_names_exists(path: Path) -> None:
         assert {"fp32", "fp16"} <= set(target.options)
 
 
+@pytest.mark.parametrize(
+    "spec", [s for s in MODELS.values() if s.params < HEAVY], ids=lambda s: s.name
+)
+def test_every_models_weights_are_read_back(spec: ModelSpec, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from edgerestore.models.weights import load_weights, save_weights, state_shapes
+
+    path = tmp_path / "w.safetensors"
+    save_weights(path, spec, {n: torch.ones(s) for n, s in state_shapes(spec).items()}, {})
+    assert load_weights(path, spec).metadata["model"] == spec.name
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=stem)
 def test_every_recipe_parses_and_what_it_names_exists(path: Path) -> None:
     recipe = read_toml(path, Recipe)
