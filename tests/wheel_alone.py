@@ -20,7 +20,7 @@ import importlib, pkgutil, sys
 import edgerestore
 HOST = ("build", "compress", "demo", "export", "train", "models.checkpoints",
         "models.drsformer", "models.drt", "models.esrt", "models.ipt", "models.layers",
-        "models.sizing", "models.user", "models.weights")
+        "models.recursion", "models.sizing", "models.user", "models.weights")
 def is_host(name):
     inner = name.removeprefix("edgerestore.")
     return any(inner == host or inner.startswith(host + ".") for host in HOST)
