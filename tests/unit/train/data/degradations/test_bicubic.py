@@ -10,7 +10,7 @@ from PIL import Image
 
 from edgerestore.train.data.degradations.bicubic import crop_to_multiple, matlab_bicubic
 
-GOLDEN = Path(__file__).parents[3] / "golden" / "bicubic.json"
+GOLDEN = Path(__file__).parents[4] / "golden" / "bicubic.json"
 
 
 def generated() -> np.ndarray:
