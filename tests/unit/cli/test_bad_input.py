@@ -77,7 +77,7 @@ FILES = {
 }
 
 BUILD: dict[str, tuple[str, str]] = {
-    "unknown model": ("esrt_s_x3", "unknown model 'esrt_s_x3'; did you mean 'esrt_s_x2'?"),
+    "unknown model": ("esrt_s_x3", "unknown model 'esrt_s_x3'; did you mean 'esrt_s_x4'?"),
     "model far from all": ("zzz", "unknown model 'zzz'; known: drsformer, drsformer_light"),
     "several tasks": (
         "ipt_s",
