@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgerestore.models.layers import ChannelAttention, Scale, Upsampler
+from edgerestore.models.layers import BilinearResize, ChannelAttention, Scale, Upsampler
 from edgerestore.models.recursion import Recurrent
 
 
@@ -169,18 +169,6 @@ class EfficientTransformer(nn.Module):
         tokens = tokens + self.attention(self.norm1(tokens))
         tokens = tokens + self.fc2(torch.relu(self.fc1(self.norm2(tokens))))
         return F.fold(tokens.transpose(1, 2), x.shape[2:], 3, padding=1)
-
-
-class BilinearResize(nn.Module):
-    """Enlarges by a whole factor, half-pixel centres, borders repeated."""
-
-    def __init__(self, scale: int) -> None:
-        super().__init__()
-        self.scale = scale
-
-    def forward(self, image: Tensor) -> Tensor:
-        size = [side * self.scale for side in image.shape[2:]]
-        return F.interpolate(image, size=size, mode="bilinear", align_corners=False)
 
 
 class ESRT(nn.Module):

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgerestore.models.ipt_specs import TASKS
-from edgerestore.models.layers import Upsampler
+from edgerestore.models.layers import BilinearResize, Upsampler
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -44,6 +44,12 @@ class IPTConfig:
     ffn_ratio: int = 4
     value_range: float = 255.0
     """Values inside lie in [0, value_range]; the published weights want 255."""
+    skip: Literal["none", "bilinear"] = "none"
+    """Global skip path: none, as published, or the input, resized where the task enlarges.
+
+    With it a fresh network already returns nearly that, where one without first has to learn
+    to pass an image through.
+    """
 
     def __post_init__(self) -> None:
         unknown = [task for task in self.tasks if task not in TASKS]
@@ -113,18 +119,28 @@ class Head(nn.Module):
 
 
 class Tail(nn.Module):
-    """N x C x H x W -> N x 3 x sH x sW, for one task of scale s."""
+    """N x C x H x W, and the image N x 3 x H x W -> N x 3 x sH x sW, for one task of scale s."""
 
-    def __init__(self, channels: int, scale: int) -> None:
+    def __init__(self, channels: int, scale: int, skip: str) -> None:
         super().__init__()
         self.up: nn.Module = nn.Identity() if scale == 1 else Upsampler(channels, scale)
         self.conv = nn.Conv2d(channels, 3, 3, padding=1)
-        # The deployable form convolves at low resolution, before the last pixel shuffle.
+        self.resize: nn.Module | None = None
+        if skip == "bilinear":
+            start_small(self.conv)
+            self.resize = nn.Identity() if scale == 1 else BilinearResize(scale)
+        # The deployable form convolves and adds at low resolution, before the last pixel shuffle.
+        self.phases: nn.Module | None = None
         self.shuffle: nn.Module = nn.Identity()
 
-    def forward(self, features: Tensor) -> Tensor:
-        image: Tensor = self.shuffle(self.conv(self.up(features)))
-        return image
+    def forward(self, features: Tensor, image: Tensor) -> Tensor:
+        out: Tensor = self.conv(self.up(features))
+        if self.phases is not None:
+            out = out + self.phases(image)
+        out = self.shuffle(out)
+        if self.resize is not None:
+            out = out + self.resize(image)
+        return out
 
 
 class Attention(nn.Module):
@@ -243,28 +259,29 @@ class IPT(nn.Module):
         self.heads = nn.ModuleDict({task: Head(config.features) for task in config.tasks})
         self.body: nn.Module = Body(config)
         self.tails = nn.ModuleDict(
-            {task: Tail(config.features, TASKS[task]) for task in config.tasks}
+            {task: Tail(config.features, TASKS[task], config.skip) for task in config.tasks}
         )
         self.leave: nn.Module = LeaveRange(config.value_range)
 
     def forward(self, image: Tensor, task: int = 0) -> Tensor:
         name = self.config.tasks[task]
-        features = self.heads[name](self.enter(image))
+        image = self.enter(image)
+        features = self.heads[name](image)
         tokens = self.body(features, name)
         grid = self.config.side // self.config.patch
         # Patches do not overlap, so folding them is a pixel shuffle.
         maps = tokens.transpose(1, 2).reshape(image.shape[0], -1, grid, grid)
         deep = F.pixel_shuffle(maps, self.config.patch)
-        out: Tensor = self.leave(self.tails[name](features + deep))
+        out: Tensor = self.leave(self.tails[name](features + deep, image))
         return out
 
 
-def start_small(linear: nn.Linear) -> nn.Linear:
+def start_small(last: Module) -> Module:
     """Scales down the fresh weights of the last layer of a residual branch."""
     with torch.no_grad():
-        for parameter in linear.parameters():
+        for parameter in last.parameters():
             parameter.mul_(RESIDUAL_GAIN)
-    return linear
+    return last
 
 
 def each(kind: type[Module], modules: Iterable[nn.Module]) -> Iterator[Module]:

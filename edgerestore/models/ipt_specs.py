@@ -95,7 +95,14 @@ IPT_SPECS = (
     ),
     *_family(
         "ipt_s",
-        {"features": 16, "layers": 3, "heads": 4, "ffn_ratio": 2, "value_range": 1.0},
+        {
+            "features": 16,
+            "layers": 3,
+            "heads": 4,
+            "ffn_ratio": 2,
+            "value_range": 1.0,
+            "skip": "bilinear",
+        },
         {
             "all": 1_821_378,
             "x2": 1_464_883,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -29,6 +30,18 @@ class ChannelAttention(nn.Module):
         gate = x.mean(dim=(2, 3), keepdim=True)
         gate = torch.sigmoid(self.excite(torch.relu(self.squeeze(gate))))
         return x * gate
+
+
+class BilinearResize(nn.Module):
+    """Enlarges by a whole factor, half-pixel centres, borders repeated."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, image: Tensor) -> Tensor:
+        size = [side * self.scale for side in image.shape[2:]]
+        return F.interpolate(image, size=size, mode="bilinear", align_corners=False)
 
 
 class Upsampler(nn.Sequential):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from edgerestore.models.esrt import ESRT
 from edgerestore.models.ipt import IPT, Tail, each
-from edgerestore.models.layers import Upsampler
+from edgerestore.models.layers import BilinearResize, Upsampler
 
 
 def sink_pixel_shuffle(network: nn.Module) -> int:
@@ -32,11 +32,7 @@ def sink_pixel_shuffle(network: nn.Module) -> int:
         assert isinstance(network.skip, nn.Conv2d)
         _, network.skip = _sink(network.skip_up, network.skip)
         changed += 1
-    if network.resize is not None:
-        phases = ResizePhases(network.resize.scale, shuffle.upscale_factor)
-        network.phases, network.resize = phases, None
-        changed += 1
-    return changed
+    return changed + _sink_resize(network, shuffle)
 
 
 class ResizePhases(nn.Module):
@@ -75,9 +71,19 @@ def _sink_tails(network: IPT) -> int:
     changed = 0
     for tail in each(Tail, network.tails.values()):
         if isinstance(tail.up, Upsampler):
-            tail.shuffle, tail.conv = _sink(tail.up, tail.conv)
-            changed += 1
+            shuffle, tail.conv = _sink(tail.up, tail.conv)
+            tail.shuffle = shuffle
+            changed += 1 + _sink_resize(tail, shuffle)
     return changed
+
+
+def _sink_resize(network: ESRT | Tail, shuffle: nn.PixelShuffle) -> int:
+    """Enlarges the image that is added last before ``shuffle``, if there is one."""
+    if not isinstance(network.resize, BilinearResize):
+        return 0
+    network.phases = ResizePhases(network.resize.scale, shuffle.upscale_factor)
+    network.resize = None
+    return 1
 
 
 def _sink(up: Upsampler, conv: nn.Conv2d) -> tuple[nn.PixelShuffle, nn.Conv2d]:
