@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -56,6 +56,9 @@ class Job:
     """How the tile was chosen, where nobody gave it."""
     notes: tuple[str, ...] = ()
     """What was found or assumed and nobody declared, for people."""
+    refuses: bool = True
+    """Whether a bundle that misses its accuracy gate is refused. A comparison keeps it: its
+    manifest says what it lost, and no verb that times or gates bundles takes it."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -91,7 +94,7 @@ def build_bundles(jobs: Iterable[Job], report: Report = lambda stage: None) -> l
     """
     made, missed = [], []
     for job in jobs:
-        builder = _builder(job, report)
+        builder = builder_of(job, report)
         for target, precision in job.cases:
             try:
                 made.append(builder.build(target, precision))
@@ -103,7 +106,8 @@ def build_bundles(jobs: Iterable[Job], report: Report = lambda stage: None) -> l
     return made
 
 
-def _builder(job: Job, report: Report) -> _Builder:
+def builder_of(job: Job, report: Report = lambda stage: None) -> Builder:
+    """Loads, rewrites, exports and scores the FP32 network, once for all bundles of a job."""
     network = job.origin.load()
     calibration = _crops(job)
     source = prepare(
@@ -118,7 +122,7 @@ def _builder(job: Job, report: Report) -> _Builder:
     keep = (*job.spec.keep_float, *job.keep_float)
     products = [n for n in source.graph.graph.node if n.op_type in ("Conv", "MatMul")]
     check_patterns(job.keep_float, sorted({n.name.partition("#")[0] for n in products}))
-    return _Builder(job, source, Emitter(source.graph, calibration, keep), report)
+    return Builder(job, source, Emitter(source.graph, calibration, keep), report)
 
 
 def _crops(job: Job) -> Tiles:
@@ -134,13 +138,22 @@ def _crops(job: Job) -> Tiles:
 
 
 @dataclass(frozen=True, slots=True)
-class _Builder:
+class Builder:
+    """A network that is ready to be emitted for any target and precision."""
+
     job: Job
     source: Source
     emitter: Emitter
     report: Report
 
+    def keeping(self, modules: tuple[str, ...], out: Path) -> Builder:
+        """The same network with further modules left in float, written to another folder."""
+        job = replace(self.job, keep_float=(*self.job.keep_float, *modules), out=out)
+        keep = (*self.emitter.keep_float, *modules)
+        return replace(self, job=job, emitter=Emitter(self.source.graph, self.emitter.crops, keep))
+
     def build(self, target: Target, precision: PrecisionName) -> Bundle:
+        """Writes one bundle. Raises AccuracyError where the job refuses what it lost."""
         name = f"{self.job.spec.name}-{precision}-{target.name}"
         self.report(name)
         with bundles.writing_bundle(self.job.out / name) as folder:
@@ -175,7 +188,7 @@ class _Builder:
             parity = Parity(status="compiled, not executed", runtime=runtime)
         else:
             parity = Parity(status="not compiled, not executed", runtime="none")
-        if accuracy is not None and not gate.passes(accuracy):
+        if self.job.refuses and accuracy is not None and not gate.passes(accuracy):
             raise self._missed(draft, accuracy)
         return msgspec.structs.replace(draft.manifest, accuracy=accuracy, parity=parity)
 
