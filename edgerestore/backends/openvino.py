@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +19,7 @@ class OpenVinoSession:
     """An IR compiled for one OpenVINO device, with one inference request."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
-        import openvino
-
-        device = bundle.manifest.target.device
-        config = {"PERFORMANCE_HINT": "LATENCY", **options_of(bundle)}
-        if threads:
-            config["INFERENCE_NUM_THREADS"] = str(threads)
-        with runtime_errors(NAME, f"compiling {bundle.model_file} for {device}"):
-            compiled = openvino.Core().compile_model(bundle.model_file, device, config)
-            self._request = compiled.create_infer_request()
+        self._request = compiled_model(bundle, threads).create_infer_request()
 
     def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """See :class:`edgerestore.backends.base.Session`."""
@@ -39,6 +31,18 @@ class OpenVinoSession:
     def close(self) -> None:
         """Frees the compiled network."""
         del self._request
+
+
+def compiled_model(bundle: Bundle, threads: int, **options: str) -> Any:
+    """The network compiled as sessions run it; ``options`` of the runtime are added."""
+    import openvino
+
+    device = bundle.manifest.target.device
+    config = {"PERFORMANCE_HINT": "LATENCY", **options_of(bundle), **options}
+    if threads:
+        config["INFERENCE_NUM_THREADS"] = str(threads)
+    with runtime_errors(NAME, f"compiling {bundle.model_file} for {device}"):
+        return openvino.Core().compile_model(bundle.model_file, device, config)
 
 
 def open_bundle(bundle: Bundle, threads: int) -> Session:
