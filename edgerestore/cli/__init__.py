@@ -22,6 +22,7 @@ from edgerestore.cli import (
     demo,
     evaluate,
     gate,
+    profile,
     restore,
     train,
 )
@@ -42,7 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-VERBS = (demo, catalogue, data, train, build, bundles, restore, evaluate, bench, gate)
+VERBS = (demo, catalogue, data, train, prune, build, bundles, restore, evaluate, bench, profile, gate)
 for verb in VERBS:
     verb.register(app)
 

@@ -1,0 +1,113 @@
+"""What a profile means, in sentences: why lower precision does not pay, where it does not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from edgerestore.bench.profile.groups import share_of
+from edgerestore.bench.profile.operators import FLOATS, PRODUCTS, Kind, Operator, count_held
+
+SMALLEST_SHARE = 0.005
+"""Of the time; what takes less is not worth a sentence."""
+
+
+def summary(operators: Sequence[Operator]) -> list[str]:
+    """A few sentences: products by precision, what stays in float, and what is moved about."""
+    found = [
+        _products(operators),
+        _attention(operators),
+        _in_float(operators),
+        _element_wise(operators),
+        _moved(operators),
+    ]
+    return [sentence for sentence in found if sentence]
+
+
+def counted(number: int, one: str) -> str:
+    """A number with its noun: 1 softmax, 36 LayerNorms."""
+    ending = "es" if one.endswith(("x", "s")) else "s"
+    return f"{number} {one}{'' if number == 1 else ending}"
+
+
+def float_parts(operators: Sequence[Operator]) -> str:
+    """Such as "36 LayerNorms and 108 softmaxes"; empty where there are neither."""
+    return " and ".join(
+        counted(number, name)
+        for number, name in (
+            (count_held(operators, "normalisation"), "LayerNorm"),
+            (count_held(operators, "softmax"), "softmax"),
+        )
+        if number
+    )
+
+
+def percent(share: float) -> str:
+    """A share of the time, in whole per cent from 1 on."""
+    return "under 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
+
+
+def _products(operators: Sequence[Operator]) -> str:
+    total = sum(o.products for o in operators)
+    if not total:
+        return ""
+    integers = sum(o.products_int8 for o in operators)
+    by_float: Counter[str] = Counter()
+    for operator in operators:
+        rest = operator.products - operator.products_int8
+        if rest:
+            by_float["float" if operator.precision == "int8" else operator.precision] += rest
+    parts = [f"{integers} run in INT8"] if integers else []
+    parts += [
+        f"{number} {'' if parts else 'run '}in {name.upper() if name != 'float' else name}"
+        for name, number in by_float.most_common()
+    ]
+    listed = ", ".join(parts)
+    share = percent(share_of(operators, PRODUCTS))
+    return (
+        f"Of {total} matrix products and convolutions {listed}; the kernels that they are in "
+        f"take {share} of the time."
+    )
+
+
+def _attention(operators: Sequence[Operator]) -> str:
+    fused = [o for o in operators if o.kind == "attention"]
+    if not fused:
+        return ""
+    kernels, softmaxes = sum(o.calls for o in fused), count_held(fused, "softmax")
+    return (
+        f"{counted(kernels, 'kernel')} of fused attention "
+        f"{'takes' if kernels == 1 else 'take'} {percent(share_of(operators, ['attention']))}; "
+        f"{counted(softmaxes, 'softmax')} inside in float."
+    )
+
+
+def _in_float(operators: Sequence[Operator]) -> str:
+    kinds: tuple[Kind, ...] = ("normalisation", "softmax")
+    alone = [o for o in operators if o.kind in kinds and o.precision in FLOATS]
+    parts = float_parts(alone)
+    if not parts:
+        return ""
+    share = percent(share_of(operators, kinds))
+    verb = "stays" if sum(o.calls for o in alone) == 1 else "stay"
+    return f"{parts} {verb} in float: {share} of the time."
+
+
+def _element_wise(operators: Sequence[Operator]) -> str:
+    kinds: tuple[Kind, ...] = ("element-wise", "reduction", "other")
+    share = share_of(operators, kinds)
+    if share < SMALLEST_SHARE:
+        return ""
+    return f"Element-wise operators, pooling and resizing take {percent(share)}."
+
+
+def _moved(operators: Sequence[Operator]) -> str:
+    copies, conversions = (share_of(operators, [kind]) for kind in ("layout copy", "conversion"))
+    if copies + conversions < SMALLEST_SHARE:
+        return ""
+    parts = [
+        f"{percent(share)} {what}"
+        for share, what in ((copies, "layout copies"), (conversions, "conversions of type"))
+        if share
+    ]
+    return f"{percent(copies + conversions)} moves values without computing: {' and '.join(parts)}."

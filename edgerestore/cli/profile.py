@@ -1,0 +1,82 @@
+"""The verb ``profile``: where the time of bundles goes, operator by operator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgerestore.cli.output import Json, console, print_json, table
+
+if TYPE_CHECKING:
+    from edgerestore.bench.profile import Profile
+
+TOP = 12
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb of this file to the command line."""
+    app.command("profile")(profile)
+
+
+def profile(
+    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE", show_default=False)],
+    top: Annotated[
+        int, typer.Option("--top", help="Rows of the table; the others are one.", min=1)
+    ] = TOP,
+    runs: Annotated[
+        int | None, typer.Option("--runs", help="Inferences that medians are of; 15.", min=1)
+    ] = None,
+    threads: Annotated[
+        int, typer.Option("--threads", help="Threads of the runtime; 0: its choice.", min=0)
+    ] = 0,
+    as_json: Json = False,
+) -> None:
+    """Show where the time of bundles goes, by operator and the precision that it ran in.
+
+    Each bundle's probe runs under the profiler of its own runtime, OpenVINO or ONNX Runtime.
+    """
+    from edgerestore.bench.profile import profile_bundle
+    from edgerestore.bench.profile.reading import RUNS
+
+    profiles = []
+    for path in bundles:
+        seen = profile_bundle(path, threads, runs or RUNS)
+        profiles.append(seen)
+        if not as_json:
+            _show(seen, top)
+    if as_json:
+        print_json({"bundles": profiles})
+
+
+def _show(seen: Profile, top: int) -> None:
+    made = table(
+        f"{seen.name}: {seen.total_us / 1e3:.2f} ms in {len(seen.operators)} operators of "
+        f"{seen.runtime}",
+        "operator", "ran in", "calls", "ms", "%", "kernel",
+    )  # fmt: skip
+    made.columns[-1].justify = "left"
+    for group in seen.groups[:top]:
+        more = f" +{len(group.kernels) - 1}" if len(group.kernels) > 1 else ""
+        made.add_row(
+            group.type,
+            group.precision,
+            str(group.calls),
+            f"{group.us / 1e3:.2f}",
+            f"{100 * group.share:.1f}",
+            group.kernels[0] + more,
+        )
+    rest = seen.groups[top:]
+    if rest:
+        made.add_row(
+            f"{len(rest)} further",
+            "",
+            str(sum(group.calls for group in rest)),
+            f"{sum(group.us for group in rest) / 1e3:.2f}",
+            f"{100 * sum(group.share for group in rest):.1f}",
+            "",
+        )
+    console().print(made)
+    for sentence in seen.summary:
+        console().print(sentence)
