@@ -49,6 +49,8 @@ def inference_session(bundle: Bundle, threads: int, profile: Path | None = None)
     options.log_severity_level = 3
     if profile is not None:
         options.enable_profiling = True
+        # It logs an error of its own where a profile ends without a model.
+        options.log_severity_level = 4
         options.profile_file_prefix = str(profile)
     for key, value in options_of(bundle).items():
         options.add_session_config_entry(key, value)

@@ -51,22 +51,18 @@ def _products(operators: Sequence[Operator]) -> str:
     total = sum(o.products for o in operators)
     if not total:
         return ""
-    integers = sum(o.products_int8 for o in operators)
-    by_float: Counter[str] = Counter()
+    ran = Counter({"in INT8": sum(o.products_int8 for o in operators)})
     for operator in operators:
-        rest = operator.products - operator.products_int8
-        if rest:
-            by_float["float" if operator.precision == "int8" else operator.precision] += rest
-    parts = [f"{integers} run in INT8"] if integers else []
-    parts += [
-        f"{number} {'' if parts else 'run '}in {name.upper() if name != 'float' else name}"
-        for name, number in by_float.most_common()
-    ]
-    listed = ", ".join(parts)
-    share = percent(share_of(operators, PRODUCTS))
+        where = f"in {operator.precision.upper()}"
+        if operator.precision == "int8":
+            where = "in float inside fused attention"
+        ran[where] += operator.products - operator.products_int8
+    parts = [f"{number} {where}" for where, number in ran.most_common() if number]
+    parts[0] = parts[0].replace(" ", " run ", 1)
+    listed = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
     return (
-        f"Of {total} matrix products and convolutions {listed}; the kernels that they are in "
-        f"take {share} of the time."
+        f"Of {total} matrix products and convolutions {listed}; their kernels take "
+        f"{percent(share_of(operators, PRODUCTS))} of the time."
     )
 
 
