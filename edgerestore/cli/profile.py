@@ -26,7 +26,7 @@ def profile(
         int, typer.Option("--top", help="Rows of the table; the others are one.", min=1)
     ] = TOP,
     runs: Annotated[
-        int | None, typer.Option("--runs", help="Inferences that medians are of; 15.", min=1)
+        int | None, typer.Option("--runs", help="Inferences that medians are of; 25.", min=1)
     ] = None,
     threads: Annotated[
         int, typer.Option("--threads", help="Threads of the runtime; 0: its choice.", min=0)

@@ -20,7 +20,7 @@ READERS = {
 }
 """Modules with a ``profile(bundle, threads, warm_up, runs)``, by backend."""
 
-WARM_UP, RUNS = 3, 15
+WARM_UP, RUNS = 3, 25
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
