@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edgerestore.bundle import PassFacts
-from edgerestore.compress.fp16 import Fp16, fp16_from_fp32
+from edgerestore.compress.fp16 import analyse, fp16_from_fp32
 from edgerestore.compress.int8 import Int8, int8_openvino, int8_qdq
 from edgerestore.errors import InputError
 from edgerestore.export.onnx import save_onnx
@@ -31,6 +31,7 @@ class Emitter:
     """Calibration, N x 3 x tile x tile in [0, 1]."""
     keep_float: tuple[str, ...]
     _quantized: dict[bool, onnx.ModelProto] = field(default_factory=dict)
+    _halves: dict[bool | None, tuple[onnx.ModelProto, PassFacts]] = field(default_factory=dict)
 
     def emit(
         self, target: Target, precision: PrecisionName, folder: Path
@@ -53,17 +54,17 @@ class Emitter:
         self, target: Target, precision: PrecisionName
     ) -> tuple[onnx.ModelProto, list[PassFacts]]:
         """The graph that a target gets where its runtime reads ONNX."""
-        half = Fp16()
-        fp16 = PassFacts(name="fp16", settings={"keep_operators": list(half.keep_operators)})
         if precision == "fp32":
             return self.graph, []
         if precision == "fp16":
-            return fp16_from_fp32(self.graph, half), [fp16]
+            model, fp16 = self._half(None)
+            return model, [fp16]
         config = Int8(self.keep_float, symmetric=target.int8.symmetric)
         int8 = PassFacts(name="int8", settings=config.settings(len(self.crops)))
         model = self.quantized(config)
         if target.int8.rest == "fp16":
-            return fp16_from_fp32(model, half), [int8, fp16]
+            model, fp16 = self._half(config.symmetric)
+            return model, [int8, fp16]
         return model, [int8]
 
     def quantized(self, config: Int8) -> onnx.ModelProto:
@@ -71,6 +72,15 @@ class Emitter:
         if config.symmetric not in self._quantized:
             self._quantized[config.symmetric] = int8_qdq(self.graph, config, self.crops)
         return self._quantized[config.symmetric]
+
+    def _half(self, symmetric: bool | None) -> tuple[onnx.ModelProto, PassFacts]:
+        """The FP32 graph, or one that is quantized, in FP16 as far as its ranges allow."""
+        if symmetric not in self._halves:
+            model = self.graph if symmetric is None else self._quantized[symmetric]
+            analysis = analyse(model, self.crops)
+            facts = PassFacts(name="fp16", settings=analysis.settings())
+            self._halves[symmetric] = fp16_from_fp32(model, analysis.kept), facts
+        return self._halves[symmetric]
 
     def _openvino(
         self, precision: PrecisionName, folder: Path

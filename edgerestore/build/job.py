@@ -8,12 +8,14 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from edgerestore import bundle as bundles
 from edgerestore.backends import find_backend
 from edgerestore.build import gate
 from edgerestore.build.draft import draft_manifest
 from edgerestore.build.emit import Emitter
+from edgerestore.build.finite import finite
 from edgerestore.build.origin import Origin
 from edgerestore.build.source import Source, Tiles, onnx_run, prepare
 from edgerestore.build.tiles import Case, Choice, check_tile
@@ -69,6 +71,13 @@ class Job:
     def quantizes(self) -> bool:
         """Whether anything is built in INT8."""
         return any(precision == "int8" for _, precision in self.cases)
+
+    @property
+    def halves(self) -> bool:
+        """Whether a graph is converted to FP16, for which its ranges are looked at."""
+        return any(
+            precision == "fp16" and target.backend != "openvino" for target, precision in self.cases
+        )
 
     def __post_init__(self) -> None:
         check_cases(self.cases)
@@ -126,15 +135,19 @@ def builder_of(job: Job, report: Report = lambda stage: None) -> Builder:
 
 
 def _crops(job: Job) -> Tiles:
-    """What INT8 ranges are collected on and, first, the probe.
+    """What INT8 ranges are collected on, FP16's range is held against and, first, the probe.
 
-    Ranges need real pictures; where only a probe is wanted, a small one is continued.
+    INT8 ranges need real pictures; for all else, small ones are continued.
     """
-    if job.quantizes:
-        return crops(job.calibration.images, job.tile)
-    image = job.calibration.images[0]
-    missing = [(0, max(0, job.tile - side)) for side in image.shape[:2]]
-    return crops([np.pad(image, (*missing, (0, 0)), mode="reflect")], job.tile)
+    images = job.calibration.images
+    if not job.quantizes:
+        images = [_continued(image, job.tile) for image in images[: None if job.halves else 1]]
+    return crops(images, job.tile)
+
+
+def _continued(image: NDArray[np.uint8], tile: int) -> NDArray[np.uint8]:
+    missing = [(0, max(0, tile - side)) for side in image.shape[:2]]
+    return np.pad(image, (*missing, (0, 0)), mode="reflect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +190,7 @@ class Builder:
             model, _ = self.emitter.onnx_for(target, draft.manifest.precision)
             run = onnx_run(model)
             where = "emulated in ONNX Runtime, not the target's arithmetic"
+        run = finite(run, draft.name)
         psnr = bundles.probe_psnr_db(run(self.source.probe), self.source.expected)
         accuracy = self._accuracy(draft.manifest.precision, run, where)
         if executes:

@@ -1,0 +1,200 @@
+"""Which operators FP16 breaks, judged by what they compute on calibration crops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from edgerestore.compress.fp16.graphs import (
+    FLOAT,
+    Shapes,
+    attribute,
+    converted_inputs,
+    inferred,
+    shapes_of,
+    tensors_of,
+)
+from edgerestore.compress.fp16.ranges import (
+    LARGEST_HALF,
+    SMALLEST_NORMAL,
+    Range,
+    Ranges,
+    range_of,
+    ranges_on,
+)
+from edgerestore.compress.fp16.sums import terms_of
+
+HEADROOM = 4.0
+"""How many times larger than on the calibration crops values may become: two bits."""
+
+CROPS = 8
+"""Calibration crops that are run, spread over those given; a black and a white one besides."""
+
+LONGEST_SUM = 512
+"""Terms. A running sum of equal values stands still at 2,048 of them in FP16's eleven bits."""
+
+SMALLEST_SCALE = 2.0**-16
+"""Of a quantizer: FP16 keeps nine bits of it, one more than what is quantized has."""
+
+INVERTED_INPUTS = {"Div": 1, "Log": 0, "Reciprocal": 0, "Sqrt": 0}
+"""Inputs whose small values make large results, or large slopes."""
+
+GUARDS = ("Add", "Clip", "Max")
+"""Operators by which networks keep a divisor from 0."""
+
+QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What stays in FP32, and what that was found on."""
+
+    kept: dict[str, str]
+    """Why, by the node's name, in the graph's order."""
+    operators: dict[str, str]
+    """Kinds of those nodes."""
+    nodes: int
+    """Of the whole graph."""
+    crops: int
+
+    def settings(self) -> dict[str, Any]:
+        """What a bundle's manifest says of this pass."""
+        return {
+            "crops": self.crops,
+            "headroom": HEADROOM,
+            "nodes": self.nodes,
+            "kept": self.kept,
+            "summary": self.summary(),
+        }
+
+    def summary(self) -> list[str]:
+        """One line for each kind of operator that stays, with the first one's reason."""
+        kinds: dict[str, list[str]] = {}
+        for name, kind in self.operators.items():
+            kinds.setdefault(kind, []).append(name)
+        return [
+            f"{len(names)} {kind}: {names[0]}, {self.kept[names[0]]}"
+            for kind, names in sorted(kinds.items(), key=lambda item: -len(item[1]))
+        ]
+
+
+def analyse(model: onnx.ModelProto, crops: NDArray[np.float32]) -> Analysis:
+    """Runs an FP32 graph, quantized or not, and names the nodes that need FP32.
+
+    ``crops`` are N x 3 x tile x tile in [0, 1]. A node stays where FP16 cannot hold one of
+    its inputs, weights, results or internal sums: too large with :data:`HEADROOM`, infinite or
+    NaN, so small throughout that bits are lost, too near 0 where it is divided by, or a sum
+    of so many terms that an FP16 sum would stand still. Nodes' names must be unique, as
+    :func:`edgerestore.export.onnx.onnx_from_module` makes them.
+    """
+    full = inferred(model)
+    seen = _with_flat_ones(crops)
+    judge = _Judge(full, ranges_on(full, seen, HEADROOM))
+    reasons = ((node, next(judge.reasons(node), None)) for node in full.graph.node)
+    kept = [(node, reason) for node, reason in reasons if reason]
+    return Analysis(
+        kept={node.name: reason for node, reason in kept},
+        operators={node.name: node.op_type for node, _ in kept},
+        nodes=len(full.graph.node),
+        crops=len(seen),
+    )
+
+
+def _with_flat_ones(crops: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Some crops, and black and white, where norms vanish and sums are largest."""
+    chosen = crops[:: -(-len(crops) // CROPS)]
+    return np.concatenate([chosen, np.zeros_like(crops[:1]), np.ones_like(crops[:1])])
+
+
+class _Judge:
+    """Holds nodes against FP16's range."""
+
+    def __init__(self, model: onnx.ModelProto, ranges: Ranges) -> None:
+        self._floats = tensors_of(model, FLOAT)
+        self._shapes: Shapes = shapes_of(model)
+        self._sums = ranges.sums
+        self._weights = {
+            weight.name: range_of(numpy_helper.to_array(weight))
+            for weight in model.graph.initializer
+            if weight.name in self._floats
+        }
+        self._tensors = ranges.tensors | {
+            node.output[0]: self._guarded(node, ranges.tensors[node.output[0]])
+            for node in model.graph.node
+            if node.op_type in GUARDS and node.output[0] in ranges.tensors
+        }
+
+    def reasons(self, node: onnx.NodeProto) -> Iterator[str]:
+        """Why the node cannot compute in FP16, gravest first."""
+        inputs = converted_inputs(node, self._floats)
+        outputs = [name for name in node.output if name in self._tensors]
+        yield from self._too_large(node, [*inputs.values(), *outputs])
+        if node.op_type in QUANTIZERS:
+            yield from self._coarse(self._weights[node.input[1]])
+        else:
+            yield from self._too_small([*inputs.values(), *outputs])
+        yield from self._inverted(node, inputs)
+        terms = terms_of(node, self._shapes)
+        # A layer normalisation's own statistics are FP32's by the standard (stash_type).
+        if terms > LONGEST_SUM and node.op_type != "LayerNormalization":
+            yield f"a sum of {terms} terms"
+
+    def _range(self, name: str) -> tuple[Range, float]:
+        """With the headroom that it needs: weights do not change."""
+        if name in self._weights:
+            return self._weights[name], 1.0
+        return self._tensors[name], HEADROOM
+
+    def _guarded(self, node: onnx.NodeProto, measured: Range) -> Range:
+        """With the small constant that keeps a result from 0 as its smallest value."""
+        guards = [self._weights[name].largest for name in node.input if name in self._weights]
+        return replace(measured, smallest=min([measured.smallest, *filter(None, guards)]))
+
+    def _too_large(self, node: onnx.NodeProto, names: list[str]) -> Iterator[str]:
+        for name in names:
+            found, headroom = self._range(name)
+            if found.overflowing:
+                yield _too_large(f"'{name}'", found, headroom)
+        inner = self._sums.get(node.name)
+        if inner and inner.overflowing:
+            squares = node.op_type in ("LayerNormalization", "ReduceL2")
+            yield _too_large(f"the sum of its {'squares' if squares else 'terms'}", inner, HEADROOM)
+
+    def _too_small(self, names: list[str]) -> Iterator[str]:
+        for name in names:
+            found, headroom = self._range(name)
+            if 0 < found.largest < SMALLEST_NORMAL * headroom:
+                yield f"'{name}' is {found.largest:.2g} at most, where FP16 has few bits"
+
+    def _coarse(self, scale: Range) -> Iterator[str]:
+        if scale.smallest < SMALLEST_SCALE:
+            yield f"its smallest scale is {scale.smallest:.2g}, where FP16 has few bits"
+
+    def _inverted(self, node: onnx.NodeProto, inputs: dict[int, str]) -> Iterator[str]:
+        least = SMALLEST_NORMAL * HEADROOM
+        name = inputs.get(INVERTED_INPUTS.get(node.op_type, -1))
+        if name in self._tensors and self._tensors[name].smallest < least:
+            yield f"'{name}', which it inverts, comes down to {self._tensors[name].smallest:.2g}"
+        inner = self._sums.get(node.name)
+        if inner and node.op_type == "ReduceL2" and inner.smallest < least:
+            yield f"the sum of its squares comes down to {inner.smallest:.2g}"
+        if inner and node.op_type == "LayerNormalization":
+            variance = inner.smallest / terms_of(node, self._shapes)
+            if variance + attribute(node, "epsilon", 1e-5) < SMALLEST_NORMAL:
+                yield f"the variance that it divides by comes down to {variance:.2g}"
+
+
+def _too_large(what: str, found: Range, headroom: float) -> str:
+    if not isfinite(found.largest):
+        return f"{what} is not finite in FP32 already"
+    limit = f"FP16 ends at {LARGEST_HALF:.0f}"
+    if found.largest > LARGEST_HALF:
+        return f"{what} reaches {found.largest:.3g}, {limit}"
+    return f"{what} reaches {found.largest:.3g}, {limit}: less than {headroom:.0f} times that"
