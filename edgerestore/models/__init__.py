@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edgerestore.errors import MissingPartError, UnknownNameError
 from edgerestore.models.drsformer_specs import DRSFORMER_SPECS
 from edgerestore.models.drt_specs import DRT_SPECS
 from edgerestore.models.esrt_specs import ESRT_SPECS
 from edgerestore.models.ipt_specs import IPT_SPECS
-from edgerestore.models.spec import ModelSpec, SizeRule
+from edgerestore.models.spec import PRUNED, ModelSpec, SizeRule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,7 +34,7 @@ def find_model(name: str) -> ModelSpec:
 def build_network(spec: ModelSpec) -> nn.Module:
     """Builds the reference form with fresh weights, in evaluation mode.
 
-    Raises MissingPartError without torch.
+    Raises MissingPartError without torch, ValueError for widths that it cannot have.
     """
     module, function = spec.factory.split(":")
     try:
@@ -43,5 +45,11 @@ def build_network(spec: ModelSpec) -> nn.Module:
         raise MissingPartError(
             "building a network needs torch: pip install 'edgerestore[host]'"
         ) from error
-    network: nn.Module = factory(**spec.config)
+    config = dict(spec.config)
+    pruned = config.pop(PRUNED, None)
+    network: nn.Module = factory(**config)
+    if pruned is not None:
+        from edgerestore.models.widths import Widths, narrow
+
+        narrow(network, msgspec.convert(pruned, Widths))
     return network.eval()

@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgerestore.models.layers import MultiHead
 from edgerestore.models.recursion import Recurrent
+from edgerestore.models.widths import Places, keep
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
@@ -49,12 +51,11 @@ class DRTConfig:
         return self.window * self.patch
 
 
-class WindowAttention(nn.Module):
+class WindowAttention(MultiHead):
     """W-MSA inside windows, no shift: n x window^2 x dim -> the same (section 3.2)."""
 
     def __init__(self, dim: int, heads: int, window: int) -> None:
-        super().__init__()
-        self.heads = heads
+        super().__init__(heads)
         self.score_scale = (dim // heads) ** -0.5
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
@@ -62,19 +63,23 @@ class WindowAttention(nn.Module):
         nn.init.trunc_normal_(self.bias_table, std=0.02)
         self.register_buffer("bias_index", relative_positions(window), persistent=False)
 
+    def keep_heads(self, kept: Places) -> None:
+        super().keep_heads(kept)
+        self.bias_table = keep(self.bias_table, 1, kept)
+
     def bias(self) -> Tensor:
         """What the relative positions add to the scores: heads x window^2 x window^2."""
         index = self.get_buffer("bias_index")
         return self.bias_table[index].permute(2, 0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        n, length, dim = x.shape
-        qkv = self.qkv(x).reshape(n, length, 3, self.heads, dim // self.heads)
+        n, length, _ = x.shape
+        qkv = self.qkv(x).reshape(n, length, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         out = F.scaled_dot_product_attention(
             q, k, v, attn_mask=self.bias().to(q.dtype), scale=self.score_scale
         )
-        projected: Tensor = self.proj(out.transpose(1, 2).reshape(n, length, dim))
+        projected: Tensor = self.proj(out.transpose(1, 2).reshape(n, length, -1))
         return projected
 
 

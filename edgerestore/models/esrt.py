@@ -13,7 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgerestore.models.layers import BilinearResize, ChannelAttention, Scale, Upsampler
+from edgerestore.models.layers import (
+    BilinearResize,
+    ChannelAttention,
+    MultiHead,
+    Scale,
+    Upsampler,
+)
 from edgerestore.models.recursion import Recurrent
 
 
@@ -114,7 +120,7 @@ class HighPreservingBlock(Recurrent):
         return out + x
 
 
-class EfficientAttention(nn.Module):
+class EfficientAttention(MultiHead):
     """EMHA, efficient multi-head attention: N x L x D -> N x L x D.
 
     Width is halved first; attention runs inside each segment of the raster sequence, so
@@ -122,8 +128,7 @@ class EfficientAttention(nn.Module):
     """
 
     def __init__(self, dim: int, heads: int, segments: int) -> None:
-        super().__init__()
-        self.heads = heads
+        super().__init__(heads)
         self.segments = segments
         self.score_scale = (dim / heads) ** -0.5
         self.reduce = nn.Linear(dim, dim // 2, bias=False)

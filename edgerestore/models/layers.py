@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,6 +18,25 @@ class Scale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.scale
+
+
+class MultiHead(nn.Module):
+    """Attention whose queries, keys and values ``qkv`` makes, in this order, head by head.
+
+    ``proj`` reads what the heads give, joined. Heads may be fewer and narrower than these two
+    were built for, as long as all are of one width.
+    """
+
+    qkv: nn.Linear
+    proj: nn.Linear
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+
+    def keep_heads(self, kept: Sequence[int]) -> None:
+        """Forgets what it holds of the other heads besides ``qkv`` and ``proj``."""
+        self.heads = len(kept)
 
 
 class ChannelAttention(nn.Module):

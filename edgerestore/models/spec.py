@@ -12,6 +12,8 @@ from typing import Any
 from edgerestore.errors import InputError
 
 SHIPPED_WEIGHTS = Path(__file__).parent.parent / "weights"
+PRUNED = "pruned"
+"""Key of a configuration that holds what pruning left: see ``models/widths.py``."""
 COSTS = Path(__file__).with_name("costs.json")
 """What every deployable model costs at its default tile; ``export/catalogue.py`` writes it."""
 
@@ -90,6 +92,8 @@ class ModelSpec:
     """Of a network that learns several tasks at once: the entries that deploy one each."""
     parent: str = ""
     """Of such an entry: the network that holds its tensors among its own, under equal names."""
+    pruned_from: str = ""
+    """Of an entry at other widths: the one whose network was pruned."""
     reference_names: str = ""
     """``module:function`` that maps the authors' tensor names to ours, given ours.
 
