@@ -17,7 +17,7 @@ from edgerestore.errors import InputError
 from edgerestore.files import sha256_of
 from edgerestore.models import MODELS, ModelSpec, SizeRule
 from edgerestore.models.user import UnitRange, call_factory, load_tensors
-from edgerestore.models.weights import given_or_shipped, load_network
+from edgerestore.models.weights import given_or_shipped, load_network, spec_in
 from edgerestore.recipe import NetworkSettings
 
 DEFAULT_TILE = 48
@@ -42,7 +42,7 @@ class Origin:
 
 
 def origin_of_model(spec: ModelSpec, weights: Path | None) -> Origin:
-    """One of our models. Raises InputError where there are no weights, or several tasks."""
+    """One of our models, as pruned as its weights are. Raises InputError where there are no weights, or several tasks."""
     if spec.tasks:
         raise InputError(
             f"'{spec.name}' holds several tasks, and a bundle is of one; "
@@ -50,6 +50,7 @@ def origin_of_model(spec: ModelSpec, weights: Path | None) -> Origin:
         )
     source = given_or_shipped(spec, weights)
     _require_weights(source)
+    spec = spec_in(source, spec)
     return Origin(spec, source, functools.partial(load_network, spec, source))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 from edgerestore.errors import CheckpointError, InputError
 from edgerestore.files import write_beside
 from edgerestore.models import ModelSpec, build_network, find_model
+from edgerestore.models.pruned import at_widths
+from edgerestore.models.spec import PRUNED
+from edgerestore.models.widths import Widths
 
 FORMAT = "edgerestore-weights-1"
 MAX_FILE_BYTES = 2 << 30
@@ -37,9 +41,9 @@ def save_weights(
 ) -> None:
     """Writes safetensors whose header holds the model, its configuration and ``metadata``.
 
-    Equal arguments give equal bytes.
+    The configuration of a pruned network holds its widths. Equal arguments give equal bytes.
     """
-    header = {"model": spec.name, "config": dict(spec.config), **metadata}
+    header = {"model": spec.pruned_from or spec.name, "config": dict(spec.config), **metadata}
     contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     data = save(contiguous, {"format": FORMAT, "edgerestore": json.dumps(header)})
     write_beside(path, _canonical(data))
@@ -59,6 +63,25 @@ def load_weights(path: Path, spec: ModelSpec) -> Weights:
     return Weights(tensors, metadata)
 
 
+def spec_in(path: Path, spec: ModelSpec) -> ModelSpec:
+    """The entry of what our safetensors hold: ``spec``, at the widths that their header names.
+
+    Raises CheckpointError for widths that the network cannot have. What else may be wrong with
+    the file, :func:`load_weights` says.
+    """
+    _, header = read_safetensors(path)
+    match _metadata(path, header):
+        case {"model": spec.name, "config": {"pruned": widths}}:
+            pass
+        case _:
+            return spec
+    try:
+        return at_widths(spec, msgspec.convert(widths, Widths))
+    except (msgspec.ValidationError, ValueError) as error:
+        reason = str(error).splitlines()[0].replace("`$.", "`")
+        raise CheckpointError(f"{path}: damaged: its header's widths: {reason}") from error
+
+
 def model_in(path: Path) -> str:
     """The model whose weights our safetensors say they are. Raises CheckpointError for others'."""
     _, header = read_safetensors(path)
@@ -66,8 +89,12 @@ def model_in(path: Path) -> str:
 
 
 def load_network(spec: ModelSpec, path: Path | None = None) -> nn.Module:
-    """Builds the reference form with the weights of ``path``, or the shipped ones."""
+    """Builds the reference form with the weights of ``path``, or the shipped ones.
+
+    Those of a pruned network give it their widths.
+    """
     source = given_or_shipped(spec, path)
+    spec = spec_in(source, spec)
     network = build_network(spec)
     network.load_state_dict(load_weights(source, spec).tensors)
     return network
@@ -171,10 +198,15 @@ def _held(path: Path, spec: ModelSpec, metadata: Mapping[str, Any]) -> ModelSpec
     for held in (spec, find_model(spec.parent)) if spec.parent else (spec,):
         # As the header gives it back: JSON has no tuples.
         config = json.loads(json.dumps(dict(held.config)))
-        if metadata.get("model") == held.name and metadata.get("config") == config:
+        if (
+            metadata.get("model") == (held.pruned_from or held.name)
+            and metadata.get("config") == config
+        ):
             return held
+    pruned = isinstance(metadata.get("config"), dict) and PRUNED in metadata["config"]
     raise CheckpointError(
-        f"{path}: holds weights of '{metadata.get('model')}', not of '{spec.name}'"
+        f"{path}: holds {'pruned ' * pruned}weights of '{metadata.get('model')}', not of "
+        f"'{spec.name}'"
     )
 
 
