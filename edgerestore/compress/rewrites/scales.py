@@ -36,7 +36,7 @@ def _fold_block(block: AdaptiveResidualBlock) -> int:
     a1, a2 = _value(block.unit1.identity_scale), _value(block.unit2.identity_scale)
     if min(abs(a1), abs(a2)) < SMALLEST_DIVISOR:
         return 0
-    channels = block.conv.in_channels
+    channels = block.unit2.expand.out_channels
     _fold_unit(block.unit1, read=1.0, write=1 / a1)
     _fold_unit(block.unit2, read=a1, write=1 / (a1 * a2))
     with torch.no_grad():

@@ -84,13 +84,13 @@ class ShiftedTransformer(nn.Module):
         return torch.cat([head, self._attend(tokens[:, even:], 1)], dim=1)
 
     def _attend(self, tokens: Tensor, segments: int) -> Tensor:
-        n, length, width = tokens.shape
-        shape = (n * segments, length // segments, self.heads, width // self.heads)
+        n, length, _ = tokens.shape
+        shape = (n * segments, length // segments, self.heads, -1)
         q, k, v = (
             linear(tokens).reshape(shape).transpose(1, 2) for linear in (self.q, self.k, self.v)
         )
         out = torch.softmax(q @ k.transpose(2, 3), dim=-1) @ v
-        joined: Tensor = out.transpose(1, 2).reshape(n, length, width)
+        joined: Tensor = out.transpose(1, 2).reshape(n, length, -1)
         return joined
 
 

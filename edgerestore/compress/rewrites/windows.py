@@ -89,6 +89,6 @@ class WindowedBlock(nn.Module):
             linear(normed).reshape(shape).transpose(1, 2) for linear in (self.q, self.k, self.v)
         )
         attended = torch.softmax(q @ k.transpose(2, 3) + bias, dim=-1) @ v
-        x = x + self.proj(attended.transpose(1, 2).reshape(x.shape))
+        x = x + self.proj(attended.transpose(1, 2).reshape(*x.shape[:2], -1))
         out: Tensor = x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
         return out
