@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from edgerestore.recipe.kinds import Kind
 from edgerestore.recipe.scalars import Count, Fraction, Positive, Rate
 
 Decay = Annotated[float, msgspec.Meta(ge=0, lt=1)]
@@ -22,39 +23,18 @@ class Optimizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Added to the gradient by ``adam``, taken off the weights by ``adamw``."""
 
 
-class Constant(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag="constant",
-    tag_field="kind",
-):
+class Constant(Kind, frozen=True, kw_only=True, tag="constant"):
     """Stays at the full rate."""
 
 
-class Steps(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag="steps",
-    tag_field="kind",
-):
+class Steps(Kind, frozen=True, kw_only=True, tag="steps"):
     """Falls by ``factor`` after every ``every`` steps."""
 
     every: Positive
     factor: Fraction = 0.5
 
 
-class Cosine(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag="cosine",
-    tag_field="kind",
-):
+class Cosine(Kind, frozen=True, kw_only=True, tag="cosine"):
     """Falls along half a cosine down to ``final_learning_rate`` after the last step."""
 
     constant_steps: Count = 0

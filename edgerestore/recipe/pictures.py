@@ -6,31 +6,18 @@ from typing import Literal
 
 import msgspec
 
+from edgerestore.recipe.kinds import Kind
 from edgerestore.recipe.scalars import Positive, Range, Rate, require_range
 
 MOST_LAYERS = 5
 """Depths of rain or snow; a sixth would be a fog of specks below a pixel."""
 
 
-class Bicubic(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag="bicubic",
-    tag_field="kind",
-):
+class Bicubic(Kind, frozen=True, kw_only=True, tag="bicubic"):
     """Shrinks by the scale of the network, or of its task, as MATLAB's ``imresize`` does."""
 
 
-class Noise(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag="noise",
-    tag_field="kind",
-):
+class Noise(Kind, frozen=True, kw_only=True, tag="noise"):
     """Adds white Gaussian noise, clipped and rounded to 8 bits as a file would hold it."""
 
     sigma: Range
@@ -40,14 +27,7 @@ class Noise(
         require_range("sigma", self.sigma, 0, 255)
 
 
-class Rain(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag="rain",
-    tag_field="kind",
-):
+class Rain(Kind, frozen=True, kw_only=True, tag="rain"):
     """Adds bright streaks, drawn anew for each crop; each range is drawn from once a crop.
 
     The defaults look and measure like Rain100L: see ``train/data/degradations/rain.py``.
@@ -79,14 +59,7 @@ class Rain(
         require_range("layers", self.layers, 1, MOST_LAYERS)
 
 
-class Snow(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag="snow",
-    tag_field="kind",
-):
+class Snow(Kind, frozen=True, kw_only=True, tag="snow"):
     """Adds a veil, and flakes drawn anew for each crop; each range is drawn from once a crop."""
 
     density: Range = (0.0005, 0.004)
@@ -114,14 +87,7 @@ class Snow(
         require_range("layers", self.layers, 1, MOST_LAYERS)
 
 
-class RainLayers(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    tag="rain-layers",
-    tag_field="kind",
-):
+class RainLayers(Kind, frozen=True, kw_only=True, tag="rain-layers"):
     """Lays the rain of pairs over other pictures: what a rainy picture has over its clean one."""
 
     pairs: str
