@@ -196,11 +196,14 @@ def build(
     if json:
         choices = [job.choice for job in jobs if job.choice]
         choice = {"tile_choice": choices if recursions else choices[0]} if choices else {}
+        notes += fp16_notes(made)
         print_json({"bundles": [_facts(bundle) for bundle in made], "notes": notes, **choice})
         return
     for job in jobs:
         _show_choice(job)
         _show(job, [bundle for bundle in made if bundle.manifest.model.name == job.spec.name])
+    for note in fp16_notes(made):
+        console().print(note, soft_wrap=True)
     console().print(f"bundles are in {out}")
 
 
@@ -268,3 +271,19 @@ def _show(job: Job, made: list[Bundle]) -> None:
         size = f"{bundle.file_bytes / 1024:.0f}"
         shown.add_row(bundle.path.name, mean, worst, size, bundle.manifest.parity.status)
     console().print(shown)
+
+
+def fp16_notes(made: list[Bundle]) -> list[str]:
+    """What of FP16 graphs stays in FP32, and why: once for all targets of one graph."""
+    settings = {
+        (bundle.manifest.model.name, bundle.manifest.precision): done.settings
+        for bundle in made
+        for done in bundle.manifest.passes
+        if done.name == "fp16"
+    }
+    return [
+        f"{model} in {precision}: {len(found['kept'])} of {found['nodes']} operators stay in FP32 "
+        f"that FP16 would break: {'; '.join(found['summary'])}"
+        for (model, precision), found in settings.items()
+        if found["kept"]
+    ]

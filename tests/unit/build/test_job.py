@@ -19,6 +19,7 @@ from edgerestore.backends import find_backend
 from edgerestore.build import build_bundles
 from edgerestore.build.request import job_from
 from edgerestore.bundle import Bundle, probe_psnr_db, read_bundle
+from edgerestore.cli.build import fp16_notes
 from edgerestore.errors import AccuracyError, InputError
 from edgerestore.files import sha256_of
 from edgerestore.shipped import toml_folder
@@ -162,6 +163,21 @@ def test_tensorrt_int8_is_symmetric_and_its_rest_is_fp16(
         assert weights[node.input[1]].dtype == np.float16
         if len(node.input) > 2:
             assert not weights[node.input[2]].any(), node.name
+
+
+def test_fp16_says_which_operators_stay_in_fp32_and_why(built: dict[str, Bundle]) -> None:
+    manifest = built["fp16-jetson-tensorrt"].manifest
+    settings = next(p.settings for p in manifest.passes if p.name == "fp16")
+    means = {name: why for name, why in settings["kept"].items() if name.startswith("reducemean")}
+    assert set(settings["kept"]) == set(means)
+    assert set(means.values()) == {"a sum of 576 terms"}
+    notes = fp16_notes(list(built.values()))
+    assert [note.partition(": ")[0].split()[:3] for note in notes] == [
+        [MODEL, "in", precision] for precision in ("fp16", "int8")
+    ]
+    assert notes[0].endswith(
+        f"would break: {len(means)} ReduceMean: reducemean#1, a sum of 576 terms"
+    )
 
 
 def test_keep_float_reaches_every_runtime(built: dict[str, Bundle]) -> None:
