@@ -1,0 +1,57 @@
+"""Every way in which a target can run a network, built and scored."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgerestore.build.job import Builder, Job, builder_of
+from edgerestore.bundle import Bundle
+from edgerestore.decide.mixed import float_sets
+from edgerestore.errors import EdgeRestoreError
+from edgerestore.recipe import Target
+from edgerestore.recipe.scalars import PrecisionName
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """One candidate as it was built, whatever its accuracy."""
+
+    label: str
+    precision: PrecisionName
+    float_modules: tuple[str, ...] = ()
+    bundle: Bundle | None = None
+    reason: str | None = None
+    """Why there is no bundle."""
+
+
+def build_candidates(job: Job, report: Report) -> list[Built]:
+    """FP32 first, then each other precision of the job's cases, then mixed ones.
+
+    All cases are of one target. A candidate that cannot be built says why; the others go on.
+    """
+    builder = builder_of(dataclasses.replace(job, refuses=False), report)
+    made = [_built(builder, target, precision) for target, precision in job.cases]
+    for target, precision in job.cases:
+        if precision == "int8":
+            report("looking for the modules to leave in float")
+            made += [_mixed(builder, target, modules) for modules in float_sets(builder, target)]
+    return made
+
+
+def _mixed(builder: Builder, target: Target, modules: tuple[str, ...]) -> Built:
+    out = builder.job.out / f"{len(modules)}-in-float"
+    label = f"INT8, {len(modules)} in float"
+    made = _built(builder.keeping(modules, out), target, "int8")
+    return dataclasses.replace(made, label=label, float_modules=modules)
+
+
+def _built(builder: Builder, target: Target, precision: PrecisionName) -> Built:
+    label = precision.upper()
+    try:
+        return Built(label, precision, bundle=builder.build(target, precision))
+    except EdgeRestoreError as error:
+        return Built(label, precision, reason=str(error))
