@@ -40,12 +40,13 @@ def train(
     from edgerestore.models import find_model
     from edgerestore.recipe import Recipe, read_toml
     from edgerestore.shipped import shipped_toml
+    from edgerestore.train.starting import spec_to_train
 
     path = shipped_toml("recipes", recipe)
     read = read_toml(path, Recipe)
     if read.train is None:
         raise RecipeError(f"{path}: has no [train] table")
-    spec = find_model(read.model)
+    spec = spec_to_train(find_model(read.model), read.train.start, path.parent)
     out = out or Path("runs", spec.name)
     started = time.perf_counter()
     try:
@@ -116,7 +117,7 @@ def _train(
             text = f"loss {at.loss:.4f}, {at.steps_per_s:.1f} steps/s{scores}"
             bar.update(task, description=text, completed=at.step, total=at.steps)
 
-        with _interruptible(insists=processes.count == 1) as stop:
+        with interruptible(insists=processes.count == 1) as stop:
             weights = run(
                 spec,
                 settings,
@@ -133,7 +134,7 @@ def _train(
 
 
 @contextmanager
-def _interruptible(*, insists: bool) -> Iterator[Callable[[], bool]]:
+def interruptible(*, insists: bool) -> Iterator[Callable[[], bool]]:
     """Lets the first Ctrl-C or SIGTERM end a run between two steps, with its state kept.
 
     With ``insists`` a second one ends it at once: not in torchrun's processes, to which the

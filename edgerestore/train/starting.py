@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from edgerestore.errors import CheckpointError, InputError
 from edgerestore.files import sha256_of
 from edgerestore.models import MODELS, ModelSpec, find_model
-from edgerestore.models.weights import load_weights, model_in, state_shapes
+from edgerestore.models.weights import load_weights, model_in, spec_in, state_shapes
 
 LEAST_SHARE = 0.5
 """Of a network's values: with fewer from another model, this is hardly going on from it."""
@@ -44,6 +44,14 @@ def start_file(start: str, folder: Path) -> Path:
     return weights
 
 
+def spec_to_train(spec: ModelSpec, start: str | None, folder: Path) -> ModelSpec:
+    """The entry of what a recipe in ``folder`` trains: pruned as the weights it goes on from."""
+    if start is None:
+        return spec
+    path = start_file(start, folder)
+    return spec_in(path, spec) if model_in(path) == spec.name else spec
+
+
 def read_start(path: Path, spec: ModelSpec) -> Start:
     """Reads the weights of ``spec``, of its parent, or of another model of its family.
 
@@ -52,7 +60,7 @@ def read_start(path: Path, spec: ModelSpec) -> Start:
     """
     wanted = state_shapes(spec)
     model = model_in(path)
-    if model in (spec.name, spec.parent):
+    if model in (spec.pruned_from or spec.name, spec.parent):
         tensors = load_weights(path, spec).tensors
     else:
         held = MODELS.get(model)
@@ -60,6 +68,7 @@ def read_start(path: Path, spec: ModelSpec) -> Start:
             raise CheckpointError(
                 f"{path}: holds weights of '{model}', from which '{spec.name}' cannot go on"
             )
+        held = spec_in(path, held)
         tensors = {
             name: value
             for name, value in load_weights(path, held).tensors.items()
