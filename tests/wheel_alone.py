@@ -18,9 +18,10 @@ ROOT = Path(__file__).parent.parent
 PROBE = """
 import importlib, pkgutil, sys
 import edgerestore
-HOST = ("build", "compress", "demo", "export", "train", "models.checkpoints",
+HOST = ("build", "compress", "decide", "demo", "export", "train", "models.checkpoints",
         "models.drsformer", "models.drt", "models.esrt", "models.ipt", "models.layers",
-        "models.recursion", "models.sizing", "models.user", "models.weights")
+        "models.pruned", "models.recursion", "models.sizing", "models.user", "models.weights",
+        "models.widths")
 def is_host(name):
     inner = name.removeprefix("edgerestore.")
     return any(inner == host or inner.startswith(host + ".") for host in HOST)

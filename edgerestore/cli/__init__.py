@@ -23,6 +23,7 @@ from edgerestore.cli import (
     evaluate,
     gate,
     profile,
+    prune,
     restore,
     train,
 )

@@ -11,6 +11,7 @@ import msgspec
 
 from edgerestore.errors import InputError, RecipeError, suggestion
 from edgerestore.recipe.card import Card
+from edgerestore.recipe.pruning import PruneSettings
 from edgerestore.recipe.scalars import Count, Positive, PrecisionName, Rate
 from edgerestore.recipe.training import TrainSettings
 
@@ -118,6 +119,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A safetensors file, relative to the recipe; the shipped weights where absent."""
     network: NetworkSettings | None = None
     train: TrainSettings | None = None
+    prune: PruneSettings | None = None
     build: BuildSettings | None = None
     card: Card | None = None
     """What the model card of trained weights says beside their figures."""

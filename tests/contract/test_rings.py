@@ -18,6 +18,7 @@ HOST_PACKAGES = ("nncf", "onnx", "onnxruntime", "onnxscript", "openvino", "safet
 HOST_RING = (
     "edgerestore.build",
     "edgerestore.compress",
+    "edgerestore.decide",
     "edgerestore.demo",
     "edgerestore.export",
     "edgerestore.models.checkpoints",
@@ -26,10 +27,12 @@ HOST_RING = (
     "edgerestore.models.esrt",
     "edgerestore.models.ipt",
     "edgerestore.models.layers",
+    "edgerestore.models.pruned",
     "edgerestore.models.recursion",
     "edgerestore.models.sizing",
     "edgerestore.models.user",
     "edgerestore.models.weights",
+    "edgerestore.models.widths",
     "edgerestore.train",
 )
 BEFORE_A_VERB = (*HOST_PACKAGES, "msgspec", "numpy", "PIL", "rich.progress", "skimage")
@@ -148,6 +151,7 @@ def test_catalogue_works_on_a_bare_device(line: str) -> None:
     "line",
     [
         "build esrt_s_x2 --out out",
+        "decide esrt_s_x2 --target x86-openvino",
         "demo --out out",
         "train esrt_s_x2 --data data",
         "import-weights esrt_x2 in.pth --out out.safetensors",

@@ -1,0 +1,1 @@
+"""Structured pruning: a network becomes a smaller dense network of the same kind."""

@@ -1,0 +1,39 @@
+"""How a network is pruned: the ``[prune]`` table of a recipe."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from edgerestore.recipe.objectives import Weight
+from edgerestore.recipe.scalars import Fraction, Positive
+
+Part = Literal["channels", "hidden", "heads", "head-widths"]
+"""Channels of convolutions and of what passes between blocks, hidden units of MLPs, whole
+attention heads, and the width of all heads of one attention."""
+
+
+class PruneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What goes, and how much. After each round the network trains as ``[train]`` says."""
+
+    macs: Fraction
+    """Share of the multiply-accumulates of one default tile that is gone in the end."""
+    rounds: Positive = 3
+    """In each, an equal part of that share goes."""
+    weights: str | None = None
+    """Of the dense network, relative to the recipe; the shipped ones where absent."""
+    parts: tuple[Part, ...] = ("channels", "hidden", "heads", "head-widths")
+    multiple_of: Positive = 1
+    """Units that go at once, so that widths stay multiples of it where they are: vector units
+    compute 5 channels no sooner than 8."""
+    least: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.25
+    """Share of the units of any layer, and of its heads, that stays in each round."""
+    batches: Positive = 64
+    """Of the training's, on which importance is measured."""
+    dense_weight: Weight = 0.0
+    """Of the mean absolute difference to the dense network's output, which then teaches."""
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise ValueError("parts is empty: nothing may go")
