@@ -20,4 +20,5 @@ def float_sets(builder: Builder, target: Target) -> list[tuple[str, ...]]:
         emitter.crops[:SENSITIVITY_CROPS],
     )
     wanted = [item.module for item in ranked if item.gain_db > 0]
-    return [tuple(wanted[:size]) for size in SIZES if len(wanted) >= size]
+    sizes = sorted({min(size, len(wanted)) for size in SIZES} - {0})
+    return [tuple(wanted[:size]) for size in sizes]

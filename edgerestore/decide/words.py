@@ -73,10 +73,9 @@ def _choice(choice: Choice, known: Mapping[str, Option]) -> str:
         return "No candidate keeps the limits" + (" for sure." if choice.rivals else ".")
     option = known[choice.label]
     drop = option.drop
-    said = (
-        f"it loses {decibels(drop.mean_db)} dB in the mean and {decibels(drop.worst_db)} dB on "
-        f"'{drop.worst_image}'"
-    )
+    lost = f"{decibels(drop.mean_db)} dB" if drop.mean_db > 0 else "nothing"
+    worst = f"{decibels(drop.worst_db)} dB on '{drop.worst_image}'"
+    said = f"it loses {lost} in the mean and {worst if drop.worst_db > 0 else 'on no image'}"
     reference = known.get(FLOAT_LABELS[0])
     if reference is None or reference is option:
         return f"{option.label} is recommended: {said}."

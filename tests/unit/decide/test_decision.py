@@ -1,0 +1,160 @@
+"""One whole decision about a small network, through the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from edgerestore.build import gate
+from edgerestore.bundle import read_bundle
+from edgerestore.cli import main
+from edgerestore.decide import Decision
+from edgerestore.decide.result import Candidate
+from edgerestore.models.user import call_factory
+
+pytestmark = pytest.mark.needs_backend("openvino")
+
+NETWORK = """
+import torch.nn.functional as F
+from torch import nn
+
+class Tiny(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Conv2d(3, 8, 3, padding=1)
+        self.body = nn.ModuleList(nn.Conv2d(8, 8, 3, padding=1) for _ in range(3))
+        self.norm = nn.LayerNorm(8)
+        self.tail = nn.Conv2d(8, 12, 3, padding=1)
+
+    def forward(self, x):
+        print("a network may print")
+        y = self.head(x)
+        for layer in self.body:
+            y = layer(y).relu()
+        y = self.norm(y.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return F.pixel_shuffle(self.tail(y), 2) + x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+def tiny():
+    return Tiny()
+"""
+
+RECIPE = """
+model = "tiny"
+weights = "tiny.pth"
+[network]
+factory = "tiny.py:tiny"
+scale = 2
+minimum = 16
+multiple_of = 1
+value_range = [0.0, 1.0]
+tile = 24
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.py").write_text(NETWORK)
+    (folder / "tiny.toml").write_text(RECIPE)
+    torch.manual_seed(0)
+    state = call_factory(folder / "tiny.py", "tiny").state_dict()
+    for name in ("tail.weight", "tail.bias"):
+        state[name] *= 0.1
+    # One channel between two layers is so large that 8 bits for all leave the others nothing.
+    state["body.0.weight"][0] *= 100
+    state["body.1.weight"][:, 0] /= 100
+    torch.save(state, folder / "tiny.pth")
+    return folder / "tiny.toml"
+
+
+@pytest.fixture(scope="module")
+def made(recipe: Path, pairs: Path, photographs: Path, tmp_path_factory) -> tuple[int, str, Path]:
+    """Exit code, what was printed and the folder, of a run in which INT8's gate lets nothing by."""
+    out: Path = tmp_path_factory.mktemp("decided") / "out"
+    arguments = [
+        str(recipe), "--target=x86-openvino", f"--data={pairs}", f"--calibration={photographs}",
+        f"--out={out}", "--seconds=0.3", "--threads=1", "--max-drop-db=3", "--max-worst-db=3",
+    ]  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(gate.ALLOWED_DROP_DB, "int8", (-1.0, -1.0))
+        patch.setenv("COLUMNS", "80")
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            code = main(["decide", *arguments])
+    return code, printed.getvalue(), out
+
+
+@pytest.fixture
+def decision(made: tuple[int, str, Path]) -> Decision:
+    return msgspec.json.decode((made[2] / "decision.json").read_bytes(), type=Decision)
+
+
+def test_every_precision_of_the_target_is_measured(decision: Decision) -> None:
+    labels = [candidate.label for candidate in decision.candidates]
+    assert labels[:4] == ["FP32", "FP16", "BF16", "INT8"]
+    assert len(labels) > 4
+    for candidate in decision.candidates:
+        assert candidate.status == "measured", candidate.reason
+        assert candidate.latency_ms is not None
+        assert candidate.drop is not None
+        assert candidate.drop.images == len(candidate.psnr_y_db) == 2
+        assert candidate.peak_host_mib
+        assert candidate.profile
+        assert candidate.file_bytes
+    fp32, *others = decision.candidates
+    assert fp32.against_fp32 is None
+    assert all(other.against_fp32.against == "FP32" for other in others)
+    assert abs(fp32.drop.mean_db) < 0.001
+    assert any(candidate.on_front for candidate in decision.candidates)
+
+
+def test_what_misses_its_gate_is_measured_and_says_so(decision: Decision) -> None:
+    missed = [c.label for c in decision.candidates if c.gate_missed]
+    assert missed == [c.label for c in decision.candidates if c.precision == "int8"]
+    assert all(c.keeps == "yes" for c in decision.candidates)
+
+
+def test_a_mixed_candidate_leaves_products_in_float(decision: Decision) -> None:
+    mixed, int8 = decision.candidates[-1], decision.candidates[3]
+    left = len(mixed.float_modules)
+    assert mixed.label == f"INT8, {left} in float"
+    assert "body.1" in mixed.float_modules
+    assert integer_convolutions(int8) == 3
+    assert integer_convolutions(mixed) == 3 - left < 3
+    assert integer_convolutions(decision.candidates[0]) == 0
+
+
+def integer_convolutions(candidate: Candidate) -> int:
+    return sum(
+        group.calls
+        for group in candidate.profile
+        if group.kind == "convolution" and group.precision == "int8"
+    )
+
+
+def test_data_and_protocol_are_named(decision: Decision) -> None:
+    assert decision.data.startswith("pairs: 2 images, sha256 ")
+    assert "2 pixels cut on each side; input tiles of 24 x 24 with 8" in decision.accuracy_protocol
+    assert decision.latency_protocol["threads"] == "1"
+
+
+def test_the_answer_stands_in_words_and_in_the_exit_code(
+    made: tuple[int, str, Path], decision: Decision
+) -> None:
+    code, printed, out = made
+    assert code == {"decided": 0, "undecided": 2}[decision.answer]
+    assert max(map(len, printed.splitlines()[:-1])) <= 80
+    words = " ".join(printed.split())
+    for reason in decision.reasons:
+        assert " ".join(reason.split()) in words
+    assert any("INT8" in r and "in float" in r for r in decision.reasons)
+    assert "a network may print" not in printed
+    page = (out / "decision.html").read_text()
+    assert decision.reasons[0].split(":")[0] in page
+    for candidate in decision.candidates:
+        assert read_bundle(Path(candidate.bundle)).manifest.precision == candidate.precision
