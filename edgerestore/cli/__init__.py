@@ -19,6 +19,7 @@ from edgerestore.cli import (
     bundles,
     catalogue,
     data,
+    decide,
     demo,
     evaluate,
     gate,
@@ -44,7 +45,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-VERBS = (demo, catalogue, data, train, prune, build, bundles, restore, evaluate, bench, profile, gate)
+VERBS = (
+    demo,
+    catalogue,
+    data,
+    train,
+    prune,
+    build,
+    bundles,
+    restore,
+    evaluate,
+    bench,
+    profile,
+    decide,
+    gate,
+)
 for verb in VERBS:
     verb.register(app)
 
