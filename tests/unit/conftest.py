@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -117,8 +116,58 @@ def picture(height: int, width: int, seed: int) -> np.ndarray:
     return (waves[..., None] + edge[..., None] + noise).astype(np.uint8)
 
 
+@pytest.fixture(scope="session")
+def small_manifest() -> Callable[..., Manifest]:
+    """Makes the manifest of a bundle with one file, for ONNX Runtime.
+
+    What is given beside replaces its fields.
+    """
+
+    def make(file: Path, *, name: str, scale: int, tile: int, **changes: object) -> Manifest:
+        made = Manifest(
+            schema=1,
+            model=ModelFacts(
+                name=name,
+                task="super-resolution" if scale > 1 else "denoising",
+                scale=scale,
+                border=2 if scale > 1 else 0,
+                config={},
+                params=3,
+                weights_sha256="0" * 64,
+            ),
+            precision="fp32",
+            target=TargetFacts(name="ort-cpu", backend="onnxruntime", device="CPU", options={}),
+            contract=Contract(
+                input_name="input",
+                output_name="output",
+                batch=1,
+                channels=3,
+                tile=tile,
+                overlap=tile // 4,
+                value_range=(0.0, 1.0),
+            ),
+            files={file.name: file.stat().st_size},
+            passes=(),
+            costs=Costs(
+                params=3,
+                macs=1000,
+                activations=192,
+                attention_score_bytes=0,
+                not_counted={},
+                operators={"Conv": 1},
+            ),
+            calibration=None,
+            accuracy=None,
+            parity=Parity(status="verified", runtime="test"),
+            tools={},
+        )
+        return msgspec.structs.replace(made, **changes)
+
+    return make
+
+
 @pytest.fixture
-def doubling_bundle(tmp_path: Path) -> Callable[..., Path]:
+def doubling_bundle(tmp_path: Path, small_manifest: Callable[..., Manifest]) -> Callable[..., Path]:
     """Writes bundles that repeat every pixel twice and add an error, for ONNX Runtime."""
     pytest.importorskip("onnx")
 
@@ -128,7 +177,14 @@ def doubling_bundle(tmp_path: Path) -> Callable[..., Path]:
             (folder / "model.onnx").write_bytes(doubling_onnx(error))
             probe = np.zeros((1, 3, 16, 16), np.float32)
             write_probe(folder, probe, probe.repeat(2, 2).repeat(2, 3))
-            manifest = doubling_manifest(precision, (folder / "model.onnx").stat().st_size)
+            manifest = small_manifest(
+                folder / "model.onnx",
+                name="double",
+                scale=2,
+                tile=16,
+                precision=precision,
+                target=TargetFacts(name="cpu", backend="onnxruntime", device="CPU", options={}),
+            )
             write_manifest(folder, msgspec.structs.replace(manifest, **changes))
         return path
 
@@ -153,38 +209,3 @@ def doubling_onnx(error: float) -> bytes:
     graph = helper.make_graph(nodes, "double", ends[:1], ends[1:], constants)
     opset = [helper.make_opsetid("", 18)]
     return bytes(helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString())
-
-
-def doubling_manifest(precision: Any, size: int) -> Manifest:
-    return Manifest(
-        schema=1,
-        model=ModelFacts(
-            name="double",
-            task="super-resolution",
-            scale=2,
-            border=2,
-            config={},
-            params=0,
-            weights_sha256="0" * 64,
-        ),
-        precision=precision,
-        target=TargetFacts(name="cpu", backend="onnxruntime", device="cpu", options={}),
-        contract=Contract(
-            input_name="input",
-            output_name="output",
-            batch=1,
-            channels=3,
-            tile=16,
-            overlap=4,
-            value_range=(0.0, 1.0),
-        ),
-        files={"model.onnx": size},
-        passes=(),
-        costs=Costs(
-            params=0, macs=0, activations=0, attention_score_bytes=0, not_counted={}, operators={}
-        ),
-        calibration=None,
-        accuracy=None,
-        parity=Parity(status="verified", runtime="test"),
-        tools={},
-    )

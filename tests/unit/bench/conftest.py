@@ -14,11 +14,9 @@ import edgerestore
 from edgerestore.bench.harness import Candidate
 from edgerestore.bundle import (
     Accuracy,
-    Contract,
     Costs,
     ImageScore,
     Manifest,
-    ModelFacts,
     Parity,
     TargetFacts,
     write_manifest,
@@ -27,6 +25,14 @@ from edgerestore.bundle import (
 )
 
 TILE, SCALE = 8, 2
+COSTS = Costs(
+    params=36,
+    macs=2304,
+    activations=1536,
+    attention_score_bytes=0,
+    not_counted={"DepthToSpace": 1},
+    operators={"Conv": 1, "DepthToSpace": 1},
+)
 
 
 @pytest.fixture
@@ -52,19 +58,20 @@ def steady() -> str:
 
 
 @pytest.fixture
-def make_bundle(tmp_path: Path) -> Callable[..., Path]:
+def make_bundle(tmp_path: Path, small_manifest: Callable[..., Manifest]) -> Callable[..., Path]:
     """Writes a x2 bundle of one convolution and a pixel shuffle."""
     pytest.importorskip("onnx")
 
     def make(name: str = "tiny", **changes: object) -> Path:
         path = tmp_path / name
-        write_tiny_bundle(path, name, **changes)  # type: ignore[arg-type]
+        write_tiny_bundle(small_manifest, path, name, **changes)  # type: ignore[arg-type]
         return path
 
     return make
 
 
 def write_tiny_bundle(
+    small_manifest: Callable[..., Manifest],
     path: Path,
     name: str,
     *,
@@ -81,8 +88,17 @@ def write_tiny_bundle(
     with writing_bundle(path) as folder:
         (folder / "model.onnx").write_bytes(tiny_onnx(weight))
         write_probe(folder, probe, output + (0.2 if wrong else 0))
-        size = (folder / "model.onnx").stat().st_size
-        write_manifest(folder, tiny_manifest(name, size, drop_db, backend, floor_db))
+        manifest = small_manifest(
+            folder / "model.onnx",
+            name=name,
+            scale=SCALE,
+            tile=TILE,
+            target=TargetFacts(name="ort-cpu", backend=backend, device="CPU", options={}),
+            costs=COSTS,
+            accuracy=None if drop_db is None else accuracy(drop_db),
+            parity=Parity(status="verified", runtime="onnxruntime on CPU", floor_db=floor_db),
+        )
+        write_manifest(folder, manifest)
 
 
 def shuffled(x: np.ndarray) -> np.ndarray:
@@ -109,34 +125,6 @@ def tiny_onnx(weight: np.ndarray) -> bytes:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
     return bytes(model.SerializeToString())
-
-
-def tiny_manifest(
-    name: str, size: int, drop_db: float | None, backend: str, floor_db: float | None
-) -> Manifest:
-    return Manifest(
-        schema=1,
-        model=ModelFacts(
-            name=name, task="super-resolution", scale=SCALE, border=2, config={}, params=36,
-            weights_sha256="0" * 64,
-        ),
-        precision="fp32",
-        target=TargetFacts(name="ort-cpu", backend=backend, device="CPU", options={}),
-        contract=Contract(
-            input_name="input", output_name="output", batch=1, channels=3, tile=TILE,
-            overlap=2, value_range=(0.0, 1.0),
-        ),
-        files={"model.onnx": size},
-        passes=(),
-        costs=Costs(
-            params=36, macs=2304, activations=1536, attention_score_bytes=0,
-            not_counted={"DepthToSpace": 1}, operators={"Conv": 1, "DepthToSpace": 1},
-        ),
-        calibration=None,
-        accuracy=None if drop_db is None else accuracy(drop_db),
-        parity=Parity(status="verified", runtime="onnxruntime on CPU", floor_db=floor_db),
-        tools={},
-    )  # fmt: skip
 
 
 def accuracy(drop_db: float) -> Accuracy:

@@ -13,17 +13,14 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
 import edgerestore
 from edgerestore.bundle import (
-    Contract,
-    Costs,
     Manifest,
-    ModelFacts,
-    Parity,
     TargetFacts,
     write_manifest,
     write_probe,
@@ -45,14 +42,23 @@ Restore = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory) -> Path:
+def bundle(tmp_path_factory, small_manifest: Callable[..., Manifest]) -> Path:
     """A bundle for the runtime that repeats pixels: twice the size, tiles of 16."""
     path = tmp_path_factory.mktemp("bundles") / "repeat-fp32-fake"
     pixels = np.zeros((2, 3, 16, 16), np.float32)
     with writing_bundle(path) as folder:
         (folder / "model.bin").write_bytes(b"repeat")
         write_probe(folder, pixels, pixels)
-        write_manifest(folder, manifest())
+        manifest = small_manifest(
+            folder / "model.bin",
+            name="repeat",
+            scale=2,
+            tile=16,
+            target=TargetFacts(name="fake", backend="fake", device="CPU", options={}),
+        )
+        # Two tiles at once.
+        contract = msgspec.structs.replace(manifest.contract, batch=2)
+        write_manifest(folder, msgspec.structs.replace(manifest, contract=contract))
     # So that it is older than whatever a test writes.
     os.utime(path / "bundle.json", (1, 1))
     return path
@@ -74,35 +80,6 @@ def restore(bundle) -> Restore:
         )
 
     return run
-
-
-def manifest() -> Manifest:
-    return Manifest(
-        schema=1,
-        model=ModelFacts(
-            name="repeat", task="sr", scale=2, border=2, config={}, params=0, weights_sha256=""
-        ),
-        precision="fp32",
-        target=TargetFacts(name="fake", backend="fake", device="CPU", options={}),
-        contract=Contract(
-            input_name="x",
-            output_name="y",
-            batch=2,
-            channels=3,
-            tile=16,
-            overlap=4,
-            value_range=(0.0, 1.0),
-        ),
-        files={"model.bin": 6},
-        passes=(),
-        costs=Costs(
-            params=0, macs=0, activations=0, attention_score_bytes=0, not_counted={}, operators={}
-        ),
-        calibration=None,
-        accuracy=None,
-        parity=Parity(status="verified", runtime="fake"),
-        tools={},
-    )
 
 
 def save(path: Path, *shape: int) -> Path:

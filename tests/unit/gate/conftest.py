@@ -13,13 +13,9 @@ from edgerestore.bench.environment import Watch
 from edgerestore.bundle import (
     Accuracy,
     Bundle,
-    Contract,
-    Costs,
     ImageScore,
     Manifest,
-    ModelFacts,
     Parity,
-    TargetFacts,
     write_manifest,
     write_probe,
     writing_bundle,
@@ -44,7 +40,7 @@ def noisy_machine() -> ModuleType:
 
 
 @pytest.fixture
-def make_bundle(tmp_path: Path) -> Callable[..., Path]:
+def make_bundle(tmp_path: Path, manifest: Callable[..., Manifest]) -> Callable[..., Path]:
     """Writes a bundle for ONNX Runtime whose graph halves its input; see ``manifest``.
 
     ``values`` is the size of a constant that nothing reads, ``wrong`` spoils the probe.
@@ -86,47 +82,44 @@ def tiny_onnx(values: int) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def opened() -> Callable[..., Bundle]:
+def opened(manifest: Callable[..., Manifest]) -> Callable[..., Bundle]:
     """A bundle around a model file alone, unverified."""
     return lambda path, **changes: Bundle(path.parent, manifest(path, **changes))
 
 
-def manifest(
-    path: Path,
-    *,
-    macs: int = 1000,
-    operators: dict[str, int] | None = None,
-    psnr_db: tuple[float, ...] | None = (37.0, 33.0),
-    data: str = "Set2",
-    drop_db: float = 0.0,
-    options: dict[str, str] | None = None,
-) -> Manifest:
-    """``drop_db`` is what the bundle says that it lost against FP32, allowed 0.1."""
-    return Manifest(
-        schema=1,
-        model=ModelFacts(
-            name="tiny", task="denoising", scale=1, border=0, config={}, params=3,
-            weights_sha256="0" * 64,
-        ),
-        precision="fp32",
-        target=TargetFacts(
-            name="ort-cpu", backend="onnxruntime", device="CPU", options=options or {}
-        ),
-        contract=Contract(
-            input_name="input", output_name="output", batch=1, channels=3, tile=TILE,
-            overlap=2, value_range=(0.0, 1.0),
-        ),
-        files={path.name: path.stat().st_size},
-        passes=(),
-        costs=Costs(
-            params=3, macs=macs, activations=192, attention_score_bytes=0, not_counted={},
-            operators=operators or {"Conv": 1},
-        ),
-        calibration=None,
-        accuracy=accuracy(psnr_db, data, drop_db) if psnr_db else None,
-        parity=Parity(status="verified", runtime="test", floor_db=60.0),
-        tools={},
-    )  # fmt: skip
+@pytest.fixture(scope="session")
+def manifest(small_manifest: Callable[..., Manifest]) -> Callable[..., Manifest]:
+    """Makes the manifest of a model file.
+
+    ``drop_db`` is what the bundle says that it lost against FP32, allowed 0.1.
+    """
+
+    def make(
+        path: Path,
+        *,
+        macs: int = 1000,
+        operators: dict[str, int] | None = None,
+        psnr_db: tuple[float, ...] | None = (37.0, 33.0),
+        data: str = "Set2",
+        drop_db: float = 0.0,
+        options: dict[str, str] | None = None,
+    ) -> Manifest:
+        made = small_manifest(
+            path,
+            name="tiny",
+            scale=1,
+            tile=TILE,
+            accuracy=accuracy(psnr_db, data, drop_db) if psnr_db else None,
+            parity=Parity(status="verified", runtime="test", floor_db=60.0),
+        )
+        replace = msgspec.structs.replace
+        return replace(
+            made,
+            costs=replace(made.costs, macs=macs, operators=operators or {"Conv": 1}),
+            target=replace(made.target, options=options or {}),
+        )
+
+    return make
 
 
 def accuracy(psnr_db: tuple[float, ...], data: str, drop_db: float) -> Accuracy:
