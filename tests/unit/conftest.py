@@ -44,6 +44,7 @@ HOST_TESTS = [
     "train/test_validation.py",
     "cli/test_data.py",
     "cli/test_import_weights.py",
+    "cli/test_prune.py",
     "cli/test_train.py",
 ]
 collect_ignore_glob = [] if importlib.util.find_spec("torch") else HOST_TESTS
