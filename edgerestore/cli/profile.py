@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgerestore.cli.output import Json, console, print_json, table
+from edgerestore.cli.output import Json, console, print_json, progress, table
 
 if TYPE_CHECKING:
     from edgerestore.bench.profile import Profile
+    from edgerestore.bench.roofline import Roofline
 
 TOP = 12
+PROGRESS_STEPS = 100
 
 
 def register(app: typer.Typer) -> None:
@@ -31,14 +33,25 @@ def profile(
     threads: Annotated[
         int, typer.Option("--threads", help="Threads of the runtime; 0: its choice.", min=0)
     ] = 0,
+    roofline: Annotated[
+        bool,
+        typer.Option(
+            "--roofline", help="Measure the machine's peaks beside the bundles; OpenVINO's only."
+        ),
+    ] = False,
+    seconds: Annotated[
+        float, typer.Option("--seconds", help="Of --roofline, for each bundle and peak.", min=0.01)
+    ] = 5.0,
     as_json: Json = False,
 ) -> None:
     """Show where the time of bundles goes, by operator and the precision that it ran in.
 
     Each bundle's probe runs under the profiler of its own runtime, OpenVINO or ONNX Runtime.
     """
+    from edgerestore.bench.harness import Plan
     from edgerestore.bench.profile import profile_bundle
     from edgerestore.bench.profile.reading import RUNS
+    from edgerestore.bench.roofline import roofline as measured
 
     profiles = []
     for path in bundles:
@@ -46,8 +59,20 @@ def profile(
         profiles.append(seen)
         if not as_json:
             _show(seen, top)
+    found = None
+    if roofline:
+        with progress() as bar:
+            task = bar.add_task("measuring peaks, % done", total=PROGRESS_STEPS)
+            found = measured(
+                bundles,
+                Plan(seconds=seconds),
+                threads,
+                lambda done: bar.update(task, completed=int(PROGRESS_STEPS * done)),
+            )
     if as_json:
-        print_json({"bundles": profiles})
+        print_json({"bundles": profiles, **({"roofline": found} if found else {})})
+    elif found:
+        _show_roofline(found)
 
 
 def _show(seen: Profile, top: int) -> None:
@@ -80,3 +105,19 @@ def _show(seen: Profile, top: int) -> None:
     console().print(made)
     for sentence in seen.summary:
         console().print(sentence)
+
+
+def _show_roofline(found: Roofline) -> None:
+    """Bundles against the peaks of each precision, all of one run."""
+    peaks = [f"of {peak.precision.upper()}" for peak in found.peaks]
+    made = table(
+        "Multiplications in a second, of a large matrix product's in the same run",
+        "bundle", "GMAC/s", *peaks,
+    )  # fmt: skip
+    for bundle in found.bundles:
+        fractions = [f"{100 * fraction.median:.0f} %" for fraction in bundle.of_peak]
+        made.add_row(bundle.name, f"{bundle.gmacs_per_s:.1f}", *fractions)
+    made.add_row("peak, GMAC/s", "", *(f"{peak.gmacs_per_s:.1f}" for peak in found.peaks))
+    console().print(made)
+    for warning in found.warnings:
+        console().print(f"warning: {warning}")
