@@ -24,6 +24,9 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     batch: Positive = 8
     patch: Positive = 32
     """Side of the input crop, in pixels."""
+    sparsity: Literal["2:4"] | None = None
+    """Of every four weights that an output reads in a row, the two smallest become zero at the
+    start and stay so, for TensorRT's sparse kernels. Go on from trained weights."""
     loss: PixelLoss = "l1"
     contrastive: Contrastive | None = None
     distillation: Distillation | None = None

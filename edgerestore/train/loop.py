@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import torch
 
+from edgerestore.compress.pruning.sparsity import sparsify
 from edgerestore.errors import InputError
 from edgerestore.models import ModelSpec, build_network
 from edgerestore.models.weights import save_weights
@@ -66,6 +67,9 @@ def train(
     state = _first_state(spec, settings, start, folder, processes)
     if goes_on:
         state.load(last, spec, settings, data.digest)
+    if settings.sparsity:
+        for network in (state.network, state.average):
+            sparsify(network)
     sets = at_each_depth(validation, settings.recursions)
     run = _Run(spec, settings, data, sets, out, processes, state)
     run.begin()
