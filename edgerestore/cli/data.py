@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from edgerestore.cli.output import Json, console, print_json, progress
-
-if TYPE_CHECKING:
-    from edgerestore.models import ModelSpec
-    from edgerestore.recipe.training import TrainSettings
+from edgerestore.cli.recipes import read_training
 
 NO = 1
 SHOWN_CROPS = 5
@@ -52,7 +49,8 @@ def sheet(
     from edgerestore.train.data.sheet import sheet as drawn
     from edgerestore.train.validation import validation_set
 
-    spec, settings = _read(recipe)
+    read = read_training(recipe)
+    spec, settings = read.spec, read.settings
     rows = []
     with progress() as bar:
         task = bar.add_task("drawing", total=len(settings.source) + len(settings.validation))
@@ -83,7 +81,8 @@ def leaks(recipe: RecipeName, data: Data, json: Json = False) -> int:
     from edgerestore.train.data.leaks import find_leaks
     from edgerestore.train.validation import validation_set
 
-    spec, settings = _read(recipe)
+    read = read_training(recipe)
+    spec, settings = read.spec, read.settings
     with progress() as bar:
         task = bar.add_task("reading pictures", total=None)
         held_back = [
@@ -114,7 +113,8 @@ def pairs(
     from edgerestore.train.data.pairs import folder_name, write_pairs
     from edgerestore.train.validation import validation_set
 
-    spec, settings = _read(recipe)
+    read = read_training(recipe)
+    spec, settings = read.spec, read.settings
     written = []
     with progress() as bar:
         task = bar.add_task("writing", total=len(settings.validation))
@@ -148,17 +148,3 @@ def shards(
         print_json({"shards": written})
     else:
         console().print(f"wrote {len(written)} shards into {out}", soft_wrap=True)
-
-
-def _read(recipe: str) -> tuple[ModelSpec, TrainSettings]:
-    """The model and the training that a recipe names."""
-    from edgerestore.errors import RecipeError
-    from edgerestore.models import find_model
-    from edgerestore.recipe import Recipe, read_toml
-    from edgerestore.shipped import shipped_toml
-
-    path = shipped_toml("recipes", recipe)
-    read = read_toml(path, Recipe)
-    if read.train is None:
-        raise RecipeError(f"{path}: has no [train] table")
-    return find_model(read.model), read.train

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgerestore.cli.output import Json, console, print_json, progress
+from edgerestore.cli.recipes import read_training
 
 if TYPE_CHECKING:
     from edgerestore.models import ModelSpec
@@ -36,31 +37,25 @@ def train(
     """Trains a model as a recipe says; under torchrun, in several processes and machines."""
     import time
 
-    from edgerestore.errors import EdgeRestoreError, RecipeError
-    from edgerestore.models import find_model
-    from edgerestore.recipe import Recipe, read_toml
-    from edgerestore.shipped import shipped_toml
+    from edgerestore.errors import EdgeRestoreError
     from edgerestore.train.starting import spec_to_train
 
-    path = shipped_toml("recipes", recipe)
-    read = read_toml(path, Recipe)
-    if read.train is None:
-        raise RecipeError(f"{path}: has no [train] table")
-    spec = spec_to_train(find_model(read.model), read.train.start, path.parent)
+    read = read_training(recipe)
+    spec = spec_to_train(read.spec, read.settings.start, read.folder)
     out = out or Path("runs", spec.name)
     started = time.perf_counter()
     try:
-        weights = _train(spec, read.train, path.parent, data, out, resume)
+        weights = _train(spec, read.settings, read.folder, data, out, resume)
     except KeyboardInterrupt:
         stopped = EdgeRestoreError(f"interrupted; --resume --out {out} continues the run")
         stopped.exit_code = 130
         raise stopped from None
     if weights is None:
         return
-    if read.card is not None:
+    if read.recipe.card is not None:
         from edgerestore.train.card import write_card
 
-        write_card(weights, spec, read.card)
+        write_card(weights, spec, read.recipe.card)
     seconds = time.perf_counter() - started
     if json:
         print_json({"model": spec.name, "weights": weights, "seconds": round(seconds, 1)})
