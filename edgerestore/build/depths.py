@@ -9,7 +9,7 @@ from torch import nn
 from edgerestore.build.origin import Origin
 from edgerestore.errors import InputError
 from edgerestore.models.recursion import at_depth, recur, recursions_of
-from edgerestore.models.weights import load_weights
+from edgerestore.models.weights import metadata_in
 
 
 def origin_at_depth(origin: Origin, recursions: int) -> Origin:
@@ -42,7 +42,7 @@ def origin_at_depth(origin: Origin, recursions: int) -> Origin:
 
 def _trained(origin: Origin) -> tuple[int, int] | None:
     """Fewest and most, as the weights' header holds them; None where they were not drawn."""
-    match load_weights(origin.weights, origin.spec).metadata:
+    match metadata_in(origin.weights):
         case {"training": {"recursions": [int(fewest), int(most)]}}:
             return fewest, most
     return None

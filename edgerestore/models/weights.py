@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,7 @@ def spec_in(path: Path, spec: ModelSpec) -> ModelSpec:
     Raises CheckpointError for widths that the network cannot have. What else may be wrong with
     the file, :func:`load_weights` says.
     """
-    _, header = read_safetensors(path)
-    match _metadata(path, header):
+    match metadata_in(path):
         case {"model": spec.name, "config": {"pruned": widths}}:
             pass
         case _:
@@ -84,8 +84,16 @@ def spec_in(path: Path, spec: ModelSpec) -> ModelSpec:
 
 def model_in(path: Path) -> str:
     """The model whose weights our safetensors say they are. Raises CheckpointError for others'."""
-    _, header = read_safetensors(path)
-    return str(_metadata(path, header).get("model"))
+    return str(metadata_in(path).get("model"))
+
+
+def metadata_in(path: Path) -> dict[str, Any]:
+    """What the header of our safetensors says, without their tensors.
+
+    Raises CheckpointError for damage and for others' files.
+    """
+    with _opened(path) as file:
+        return _metadata(path, file.metadata() or {})
 
 
 def load_network(spec: ModelSpec, path: Path | None = None) -> nn.Module:
@@ -100,26 +108,23 @@ def load_network(spec: ModelSpec, path: Path | None = None) -> nn.Module:
     return network
 
 
-def given_or_shipped(spec: ModelSpec, path: Path | None) -> Path:
-    """The weights file to use. Raises InputError where none is given and none is shipped."""
+def given_or_shipped(
+    spec: ModelSpec, path: Path | None, cure: str = "give --weights FILE.safetensors"
+) -> Path:
+    """The weights file to use. Raises InputError where none is given and none is shipped.
+
+    ``cure`` says how one is given.
+    """
     source = path or spec.weights
     if source is None:
-        raise InputError(
-            f"no weights are shipped for '{spec.name}'; give --weights FILE.safetensors"
-        )
+        raise InputError(f"no weights are shipped for '{spec.name}'; {cure}")
     return source
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and header of any safetensors file. Raises CheckpointError for damage."""
-    require_plain_file(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
 
 def require_plain_file(path: Path) -> None:
@@ -179,6 +184,18 @@ def check_tensors(
             raise CheckpointError(f"{path}: '{name}' is no plain tensor of floating-point numbers")
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path}: '{name}' holds NaN or infinity")
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    require_plain_file(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _metadata(path: Path, header: Mapping[str, str]) -> dict[str, Any]:

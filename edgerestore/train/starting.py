@@ -8,10 +8,16 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from edgerestore.errors import CheckpointError, InputError
+from edgerestore.errors import CheckpointError
 from edgerestore.files import sha256_of
 from edgerestore.models import MODELS, ModelSpec, find_model
-from edgerestore.models.weights import load_weights, model_in, spec_in, state_shapes
+from edgerestore.models.weights import (
+    given_or_shipped,
+    load_weights,
+    model_in,
+    spec_in,
+    state_shapes,
+)
 
 LEAST_SHARE = 0.5
 """Of a network's values: with fewer from another model, this is hardly going on from it."""
@@ -38,10 +44,7 @@ def start_file(start: str, folder: Path) -> Path:
     """
     if start not in MODELS:
         return folder / start
-    weights = find_model(start).weights
-    if weights is None:
-        raise InputError(f"start '{start}': no weights are shipped for it; name a file")
-    return weights
+    return given_or_shipped(find_model(start), None, "let start name a file")
 
 
 def spec_to_train(spec: ModelSpec, start: str | None, folder: Path) -> ModelSpec:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from edgerestore.errors import InputError
 from edgerestore.files import sha256_of
 from edgerestore.models import ModelSpec, find_model
-from edgerestore.models.weights import load_network
+from edgerestore.models.weights import given_or_shipped, load_network
 from edgerestore.recipe.objectives import Distillation
 from edgerestore.train.data.crops import Batch
 from edgerestore.train.objectives.objective import Term, run_network
@@ -52,9 +52,11 @@ class TeacherMatch(Term):
         self.settings = settings
         held = find_model(settings.teacher)
         _require_fit(spec, held, patch)
-        weights = folder / settings.weights if settings.weights else held.weights
-        if weights is None:
-            raise InputError(f"{TABLE}: no weights are shipped for '{held.name}'; name a file")
+        weights = given_or_shipped(
+            held,
+            folder / settings.weights if settings.weights else None,
+            f"name a file in {TABLE}",
+        )
         device = next(network.parameters()).device
         teacher = load_network(held, weights).requires_grad_(False).to(device)
         self._weights_sha256 = sha256_of(weights)
