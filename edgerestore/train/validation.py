@@ -23,7 +23,6 @@ from edgerestore.models.sizing import run_padded
 from edgerestore.recipe.pictures import Bicubic, Pictures
 from edgerestore.tiling import DEFAULT_OVERLAP, restore_array
 from edgerestore.train.data.crops import degrader, task_of
-from edgerestore.train.data.degradations.bicubic import crop_to_multiple, matlab_bicubic
 from edgerestore.train.data.pictures import Picture, Pixels, read_pictures
 
 SHOWN_SIDE = 256
@@ -120,19 +119,15 @@ def validation_set(root: Path, wanted: Pictures, spec: ModelSpec) -> ValidationS
     degrade = degrader(root, wanted.degradation) if wanted.degradation else None
     pairs = []
     for picture in read_pictures(root, wanted, scale):
-        if picture.low is not None:
-            pairs.append(ImagePair(picture.name, picture.low, picture.high))
-        elif isinstance(wanted.degradation, Bicubic):
-            high = crop_to_multiple(picture.high, scale)
-            pairs.append(ImagePair(picture.name, matlab_bicubic(high, scale), high))
-        else:
+        made = picture.reduced(scale) if isinstance(wanted.degradation, Bicubic) else picture
+        low = made.low
+        if low is None:
             assert degrade is not None
-            low = degrade(picture.high, np.random.default_rng(seed_of(picture)))
-            pairs.append(ImagePair(picture.name, low, picture.high))
-    named = wanted.pairs or ", ".join(wanted.clean)
+            low = degrade(made.high, np.random.default_rng(seed_of(made)))
+        pairs.append(ImagePair(made.name, low, made.high))
     if not pairs:
-        raise InputError(f"{root}: no picture to validate on in {named}")
-    name = f"{wanted.task} on {named}" if wanted.task else named
+        raise InputError(f"{root}: no picture to validate on in {wanted.title}")
+    name = f"{wanted.task} on {wanted.title}" if wanted.task else wanted.title
     deployed = find_model(wanted.task) if wanted.task else spec
     before = _mean(metrics.psnr_y_db(enlarged(x), x.high, border=deployed.border) for x in pairs)
     return ValidationSet(name, pairs, task, deployed, before)

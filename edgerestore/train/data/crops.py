@@ -14,7 +14,7 @@ from torch import Tensor
 from edgerestore.errors import InputError
 from edgerestore.models import ModelSpec, find_model
 from edgerestore.recipe.pictures import Bicubic, Degradation, Noise, Rain, RainLayers, Snow, Source
-from edgerestore.train.data.degradations.bicubic import crop_to_multiple, matlab_bicubic
+from edgerestore.train.data.degradations.bicubic import matlab_bicubic
 from edgerestore.train.data.degradations.layers import lay_over, rain_layer
 from edgerestore.train.data.degradations.noise import add_noise
 from edgerestore.train.data.degradations.rain import add_rain
@@ -181,8 +181,7 @@ def _read(root: Path, source: Source, scale: int, patch: int) -> SourcePictures:
         if min(picture.high.shape[:2]) < scale * patch:
             continue
         if isinstance(source.degradation, Bicubic):
-            high = crop_to_multiple(picture.high, scale)
-            pictures.append(Picture(picture.name, high, matlab_bicubic(high, scale)))
+            pictures.append(picture.reduced(scale))
         else:
             pictures.append(picture)
     if not pictures:

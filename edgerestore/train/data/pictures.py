@@ -13,6 +13,7 @@ from edgerestore.errors import InputError
 from edgerestore.evaluation import read_pairs
 from edgerestore.pictures import picture_files, read_rgb
 from edgerestore.recipe.pictures import Pictures
+from edgerestore.train.data.degradations.bicubic import crop_to_multiple, matlab_bicubic
 
 Pixels = NDArray[np.uint8]
 
@@ -27,6 +28,11 @@ class Picture:
     name: str
     high: Pixels
     low: Pixels | None = None
+
+    def reduced(self, scale: int) -> Picture:
+        """Cut to a multiple of the scale, with its bicubic reduction as degraded form."""
+        high = crop_to_multiple(self.high, scale)
+        return Picture(self.name, high, matlab_bicubic(high, scale))
 
 
 def read_pictures(root: Path, wanted: Pictures, scale: int) -> Iterator[Picture]:
