@@ -127,34 +127,20 @@ def _folder(out: Path | None) -> Iterator[Path]:
 def _write(out: Path, found: Decided) -> None:
     import msgspec
 
+    from edgerestore.decide.page import write_page
     from edgerestore.files import write_beside
-    from edgerestore.report.html import write_report
-    from edgerestore.report.verdicts import accuracies_of
 
-    decision = found.decision
-    data = msgspec.json.format(msgspec.json.encode(decision), indent=2)
+    data = msgspec.json.format(msgspec.json.encode(found.decision), indent=2)
     write_beside(out / "decision.json", data + b"\n")
-    write_report(
-        out / "decision.html",
-        title=f"{decision.model} on {decision.target}: {_headline(decision)}",
-        bench=found.results,
-        accuracy=accuracies_of([found.results]),
-        notes=decision.reasons,
-    )
-
-
-def _headline(decision: Decision) -> str:
-    if decision.answer == "decided":
-        return f"deploy {decision.recommended}"
-    if decision.recommended:
-        return f"undecided, {decision.recommended} is safe"
-    return decision.answer
+    write_page(out / "decision.html", found)
 
 
 def _show(decision: Decision, out: Path | None) -> None:
+    from edgerestore.decide.page import headline
+
     to = console()
     limits = decision.limits
-    to.print(f"{decision.model} on {decision.target}: {_headline(decision)}")
+    to.print(f"{decision.model} on {decision.target}: {headline(decision)}")
     accuracy = table(
         f"PSNR-Y lost against FP32 on {decision.data}; limits {limits.mean_drop_db:g} dB mean, "
         f"{limits.worst_drop_db:g} dB worst",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from edgerestore.build.job import SENSITIVITY_CROPS, Builder
-from edgerestore.compress.int8 import Int8
-from edgerestore.compress.sensitivity import module_sensitivities
+from edgerestore.compress.quantization.sensitivity import module_sensitivities
 from edgerestore.recipe import Target
 
 SIZES = (2, 6)
@@ -12,13 +11,11 @@ SIZES = (2, 6)
 
 
 def float_sets(builder: Builder, target: Target) -> list[tuple[str, ...]]:
-    """Sets of modules to leave in float, fewest first: those whose return wins most."""
-    emitter = builder.emitter
+    """Sets of modules to leave in float, fewest first: those that alone hurt most."""
+    quantizer = builder.emitter.quantizer
     ranked = module_sensitivities(
-        builder.source.graph,
-        emitter.quantized(Int8(emitter.keep_float, target.int8.symmetric)),
-        emitter.crops[:SENSITIVITY_CROPS],
+        quantizer.calibration.done, target.int8, quantizer.crops[:SENSITIVITY_CROPS]
     )
-    wanted = [item.module for item in ranked if item.gain_db > 0]
+    wanted = [item.module for item in ranked]
     sizes = sorted({min(size, len(wanted)) for size in SIZES} - {0})
     return [tuple(wanted[:size]) for size in sizes]

@@ -156,5 +156,8 @@ def test_the_answer_stands_in_words_and_in_the_exit_code(
     assert "a network may print" not in printed
     page = (out / "decision.html").read_text()
     assert decision.reasons[0].split(":")[0] in page
+    # What misses its own gate but keeps the decision's limits has a place in the plane.
+    plane = page[page.index("Accuracy lost against latency: ") :]
+    assert all(f"{candidate.label} " in plane for candidate in decision.candidates)
     for candidate in decision.candidates:
         assert read_bundle(Path(candidate.bundle)).manifest.precision == candidate.precision

@@ -1,0 +1,51 @@
+"""A decision as one HTML file: the plane of accuracy and latency, tables and reasons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from edgerestore.bench.results import Result, Results
+from edgerestore.decide.decision import Decided
+from edgerestore.decide.result import Decision, Limits
+from edgerestore.report.html import write_report
+from edgerestore.report.verdicts import accuracies_of
+
+
+def write_page(path: Path, decided: Decided) -> None:
+    """Writes the file whole or not at all. What keeps the decision's limits is in its figures."""
+    decision = decided.decision
+    results = _judged(decided.results, decision.limits)
+    write_report(
+        path,
+        title=f"{decision.model} on {decision.target}: {headline(decision)}",
+        bench=results,
+        accuracy=accuracies_of([results]),
+        notes=decision.reasons,
+    )
+
+
+def headline(decision: Decision) -> str:
+    """The answer in a few words."""
+    if decision.answer == "decided":
+        return f"deploy {decision.recommended}"
+    if decision.recommended:
+        return f"undecided, {decision.recommended} is safe"
+    return decision.answer
+
+
+def _judged(results: Results, limits: Limits) -> Results:
+    """The results held against the decision's limits instead of each precision's own gate."""
+    return msgspec.structs.replace(results, bundles=[_held(row, limits) for row in results.bundles])
+
+
+def _held(row: Result, limits: Limits) -> Result:
+    if row.accuracy is None:
+        return row
+    accuracy = msgspec.structs.replace(
+        row.accuracy,
+        allowed_mean_drop_db=limits.mean_drop_db,
+        allowed_worst_drop_db=limits.worst_drop_db,
+    )
+    return msgspec.structs.replace(row, accuracy=accuracy)
