@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgerestore.cli.output import Json, console, count, print_json, progress, table
+from edgerestore.cli.recipes import Training, read_training
 
 if TYPE_CHECKING:
     from edgerestore.compress.pruning.rounds import Journal
-    from edgerestore.models import ModelSpec
-    from edgerestore.recipe import Recipe
+    from edgerestore.recipe.pruning import PruneSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -33,19 +33,14 @@ def prune(
 ) -> None:
     """Prunes a model's trained network in rounds, and trains what is left after each."""
     from edgerestore.errors import EdgeRestoreError, RecipeError
-    from edgerestore.models import find_model
-    from edgerestore.recipe import Recipe, read_toml
-    from edgerestore.shipped import shipped_toml
 
-    path = shipped_toml("recipes", recipe)
-    read = read_toml(path, Recipe)
-    for name in ("train", "prune"):
-        if getattr(read, name) is None:
-            raise RecipeError(f"{path}: has no [{name}] table")
-    spec = find_model(read.model)
+    read = read_training(recipe)
+    if read.recipe.prune is None:
+        raise RecipeError(f"{recipe}: has no [prune] table")
+    spec = read.spec
     out = out or Path("runs", f"{spec.name}-pruned")
     try:
-        journal = _prune(spec, read, path.parent, data, out, resume)
+        journal = _prune(read, read.recipe.prune, data, out, resume)
     except KeyboardInterrupt:
         stopped = EdgeRestoreError(f"interrupted; --resume --out {out} continues the run")
         stopped.exit_code = 130
@@ -69,9 +64,7 @@ def prune(
     console().print(f"wrote {out / journal.stages[-1].weights}")
 
 
-def _prune(
-    spec: ModelSpec, recipe: Recipe, folder: Path, data: Path, out: Path, resume: bool
-) -> Journal:
+def _prune(read: Training, settings: PruneSettings, data: Path, out: Path, resume: bool) -> Journal:
     """Runs the rounds behind a progress bar."""
     from edgerestore.cli.train import interruptible
     from edgerestore.compress.pruning.rounds import Telling
@@ -81,9 +74,7 @@ def _prune(
     from edgerestore.train.journal import Progress
     from edgerestore.train.validation import validation_set
 
-    settings, training = recipe.prune, recipe.train
-    assert settings is not None
-    assert training is not None
+    spec, training = read.spec, read.settings
     with progress() as bar:
         task = bar.add_task("reading pictures", total=None)
         held_back = [validation_set(data, item, spec) for item in training.validation]
@@ -108,7 +99,7 @@ def _prune(
                 pictures,
                 held_back,
                 out,
-                folder=folder,
+                folder=read.folder,
                 resume=resume,
                 telling=Telling(pruning, learning, stop),
             )

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgerestore.models.layers import MultiHead
+from edgerestore.models.layers import MultiHead, Stack
 from edgerestore.models.recursion import Recurrent
 from edgerestore.models.widths import Places, keep
 
@@ -150,7 +150,7 @@ class LeaveStatistics(EnterStatistics):
         return (y + self.mean) * self.deviation
 
 
-class DRT(nn.Module):
+class DRT(Stack):
     """N x 3 x H x W in [0, 1] -> the same, not clipped.
 
     H and W are multiples of ``config.multiple``.
@@ -166,6 +166,9 @@ class DRT(nn.Module):
         self.unembed = nn.Conv2d(dim, 3 * patch * patch, 3, padding=1)
         self.shuffle = nn.PixelShuffle(patch) if patch > 1 else nn.Identity()
         self.leave: nn.Module = LeaveStatistics(config.inverse)
+
+    def row(self) -> nn.ModuleList:
+        return self.layers
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.enter(image)

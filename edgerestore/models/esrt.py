@@ -18,9 +18,11 @@ from edgerestore.models.layers import (
     ChannelAttention,
     MultiHead,
     Scale,
+    Stack,
     Upsampler,
 )
 from edgerestore.models.recursion import Recurrent
+from edgerestore.models.widths import Kept, Places, keep_channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ class EfficientTransformer(nn.Module):
         return F.fold(tokens.transpose(1, 2), x.shape[2:], 3, padding=1)
 
 
-class ESRT(nn.Module):
+class ESRT(Stack):
     """N x 3 x H x W in [0, 1] -> N x 3 x sH x sW, not clipped.
 
     H and W are at least 4.
@@ -207,6 +209,15 @@ class ESRT(nn.Module):
         # The deployable form adds up at low resolution, before the last pixel shuffle.
         self.phases: nn.Module | None = None
         self.shuffle: nn.Module = nn.Identity()
+
+    def row(self) -> nn.ModuleList:
+        return self.blocks
+
+    def keep_blocks(self, kept: Places) -> None:
+        channels = self.reduce.in_channels // len(self.blocks)
+        places = [block * channels + place for block in kept for place in range(channels)]
+        keep_channels(self.reduce, Kept(read=places))
+        super().keep_blocks(kept)
 
     def forward(self, image: Tensor) -> Tensor:
         shallow = self.head(image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -18,6 +19,21 @@ class Scale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.scale
+
+
+class Stack(nn.Module, ABC):
+    """A network whose body is a row of like blocks, any of which may go."""
+
+    @abstractmethod
+    def row(self) -> nn.ModuleList:
+        """The blocks, in the order in which they run."""
+
+    def keep_blocks(self, kept: Sequence[int]) -> None:
+        """Leaves the others out."""
+        row = self.row()
+        for place in reversed(range(len(row))):
+            if place not in kept:
+                del row[place]
 
 
 class MultiHead(nn.Module):

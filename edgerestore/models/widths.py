@@ -13,7 +13,8 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from edgerestore.models.layers import MultiHead
+from edgerestore.models.layers import MultiHead, Stack
+from edgerestore.models.recursion import recur, recursions_of
 
 Places = Sequence[int]
 """Channels, hidden units or heads, counted from 0, in ascending order."""
@@ -36,6 +37,10 @@ class Widths(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Channels read and channels written, by module."""
     heads: dict[str, int] = {}
     """Attention heads, by module."""
+    blocks: int | None = None
+    """Blocks in the row that is the network's body; None where none went."""
+    recursions: int | None = None
+    """Times that what recurs runs; None for the configuration's own."""
 
 
 @dataclass(slots=True)
@@ -50,11 +55,16 @@ def select(network: nn.Module, selection: Selection) -> None:
     """Takes everything else out of ``network``, in place."""
     modules = dict(network.named_modules())
     for name, kept in selection.layers.items():
-        _SELECTORS[type(modules[name])](modules[name], kept)
+        keep_channels(modules[name], kept)
     for name, heads in selection.heads.items():
         attention = modules[name]
         assert isinstance(attention, MultiHead)
         attention.keep_heads(heads)
+
+
+def keep_channels(layer: nn.Module, kept: Kept) -> None:
+    """Takes all other channels out of one layer, in place."""
+    _SELECTORS[type(layer)](layer, kept)
 
 
 def narrow(network: nn.Module, widths: Widths) -> None:
@@ -69,6 +79,15 @@ def narrow(network: nn.Module, widths: Widths) -> None:
         _require(name, (heads,), (present.heads[name],) if name in present.heads else None)
     layers = {n: Kept(range(read), range(made)) for n, (read, made) in widths.layers.items()}
     select(network, Selection(layers, {name: range(n) for name, n in widths.heads.items()}))
+    if widths.blocks is not None:
+        _require("blocks", (widths.blocks,), (present.blocks,) if present.blocks else None)
+        assert isinstance(network, Stack)
+        # What reads all of them is as wide as those that stay by now.
+        Stack.keep_blocks(network, range(widths.blocks))
+    if widths.recursions is not None:
+        own = present.recursions
+        _require("recursions", (widths.recursions,), (own,) if own else None)
+        recur(network, widths.recursions)
 
 
 def widths_of(network: nn.Module) -> Widths:
@@ -80,7 +99,8 @@ def widths_of(network: nn.Module) -> Widths:
             layers[name] = width
         if isinstance(module, MultiHead):
             heads[name] = module.heads
-    return Widths(layers=layers, heads=heads)
+    blocks = len(network.row()) if isinstance(network, Stack) else None
+    return Widths(layers=layers, heads=heads, blocks=blocks, recursions=recursions_of(network))
 
 
 def changed(dense: Widths, pruned: Widths) -> Widths:
@@ -88,6 +108,8 @@ def changed(dense: Widths, pruned: Widths) -> Widths:
     return Widths(
         layers={n: width for n, width in pruned.layers.items() if width != dense.layers[n]},
         heads={n: heads for n, heads in pruned.heads.items() if heads != dense.heads[n]},
+        blocks=None if pruned.blocks == dense.blocks else pruned.blocks,
+        recursions=None if pruned.recursions == dense.recursions else pruned.recursions,
     )
 
 
@@ -96,7 +118,7 @@ def _require(name: str, wanted: Iterable[int], present: Iterable[int] | None) ->
         raise ValueError(f"no layer or attention '{name[:80]}' has a width to change")
     for least, most in zip(wanted, present, strict=True):
         if not 1 <= least <= most:
-            raise ValueError(f"'{name}' cannot be {least} wide: 1 to {most}")
+            raise ValueError(f"'{name}' cannot be {least}: 1 to {most}")
 
 
 def _width(module: nn.Module) -> tuple[int, int] | None:

@@ -24,6 +24,11 @@ class PruneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     weights: str | None = None
     """Of the dense network, relative to the recipe; the shipped ones where absent."""
     parts: tuple[Part, ...] = ("channels", "hidden", "heads", "head-widths")
+    blocks: Positive | None = None
+    """Blocks of the row that is the network's body that stay; the others go in the first round,
+    before anything else. All where absent."""
+    recursions: Positive | None = None
+    """Times that what recurs is to run from the first round on; its own number where absent."""
     multiple_of: Positive = 1
     """Units that go at once, so that widths stay multiples of it where they are: vector units
     compute 5 channels no sooner than 8."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from edgerestore.build.counting import count_work
 from edgerestore.compress.pruning.axes import axes_of
 from edgerestore.compress.pruning.budget import Limits, choose
+from edgerestore.compress.pruning.depth import with_blocks, with_recursions
 from edgerestore.compress.pruning.importance import contributions_of
 from edgerestore.compress.rewrites import deployable
 from edgerestore.errors import InputError
@@ -191,9 +192,13 @@ class _Run:
         network = load_network(self.spec, self.out / last.weights)
         dense_macs = self.journal.stages[0].macs
         budget = dense_macs * (1 - self.settings.macs * number / self.settings.rounds)
+        settings, losses = self.settings, self._losses()
+        if number == 1 and settings.blocks is not None:
+            network = with_blocks(network, settings.blocks, losses)
+        if number == 1 and settings.recursions is not None:
+            network = with_recursions(network, settings.recursions)
         axes = axes_of(network, self.spec.size_rule.fitting(TRACED_SIDE))
-        contributions = contributions_of(network, axes, self._losses())
-        settings = self.settings
+        contributions = contributions_of(network, axes, losses)
         pruned = choose(
             network,
             contributions,
