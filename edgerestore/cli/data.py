@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Annotated
 
@@ -89,15 +90,26 @@ def leaks(recipe: RecipeName, data: Data, json: Json = False) -> int:
             pair for item in settings.validation for pair in validation_set(data, item, spec).pairs
         ]
         training = TrainingData(data, settings.source, spec, settings.patch)
-        bar.update(task, description="comparing", total=training.count)
-        found = find_leaks(training.pictures(), held_back, lambda name: bar.advance(task))
+        shards = training.shards()
+        total = None if shards else training.count
+        bar.update(task, description="comparing", total=total)
+        every = itertools.chain(training.pictures(), *(item.pictures() for item in shards))
+        compared = 0
+
+        def report(name: str) -> None:
+            nonlocal compared
+            compared += 1
+            bar.advance(task)
+
+        found = find_leaks(every, held_back, report)
     if json:
-        print_json({"recipe": recipe, "held_back": len(held_back), "leaks": found})
+        counts = {"held_back": len(held_back), "compared": compared}
+        print_json({"recipe": recipe, **counts, "leaks": found})
     else:
         for leak in found:
             console().print(f"{leak.training} shows {leak.held_back} ({leak.likeness:.3f})")
         console().print(
-            f"{len(found)} leaks from {training.count} training pictures to {len(held_back)} "
+            f"{len(found)} leaks from {compared} training pictures to {len(held_back)} "
             "that validation holds back"
         )
     return NO if found else 0

@@ -67,7 +67,9 @@ def _data(card: Card, metadata: Mapping[str, Any]) -> Iterator[str]:
         yield f"- **{item.name}**: {item.pictures}. Terms: {item.terms}. From {item.source}."
     pictures = metadata["pictures"]
     yield ""
-    yield f"{pictures['count']} entries in all; SHA-256 over names and pixels {pictures['sha256']}."
+    shards = f" and {pictures['shards']} shards" if "shards" in pictures else ""
+    count = f"{pictures['count']} entries{shards} in all"
+    yield f"{count}; SHA-256 over names and pixels {pictures['sha256']}."
 
 
 def _training(metadata: Mapping[str, Any]) -> Iterator[str]:

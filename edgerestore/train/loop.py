@@ -211,10 +211,15 @@ class _Run:
 
     def write_weights(self, path: Path) -> None:
         state = self.state
+        shards = sum(len(item.paths) for item in self.data.shards())
         metadata: dict[str, Any] = {
             "training": msgspec.to_builtins(self.settings),
             "step": state.step,
-            "pictures": {"count": self.data.count, "sha256": self.data.digest},
+            "pictures": {
+                "count": self.data.count,
+                **({"shards": shards} if shards else {}),
+                "sha256": self.data.digest,
+            },
             **state.facts,
             "torch": torch.__version__,
             "wall_time_s": round(time.perf_counter() - self.begun_at, 1),

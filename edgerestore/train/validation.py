@@ -22,7 +22,7 @@ from edgerestore.models.recursion import recur
 from edgerestore.models.sizing import run_padded
 from edgerestore.recipe.pictures import Bicubic, Pictures
 from edgerestore.tiling import DEFAULT_OVERLAP, restore_array
-from edgerestore.train.data.crops import degrader, task_of
+from edgerestore.train.data.crops import degrader, rain_pairs, task_of
 from edgerestore.train.data.pictures import Picture, Pixels, read_pictures
 
 SHOWN_SIDE = 256
@@ -116,7 +116,7 @@ class ValidationSet:
 def validation_set(root: Path, wanted: Pictures, spec: ModelSpec) -> ValidationSet:
     """Reads or makes the pairs; noise and rain are seeded by each picture's name."""
     task, scale = task_of(wanted.task, spec)
-    degrade = degrader(root, wanted.degradation) if wanted.degradation else None
+    degrade = degrader(wanted.degradation, rain_pairs(root, wanted.degradation))
     pairs = []
     for picture in read_pictures(root, wanted, scale):
         made = picture.reduced(scale) if isinstance(wanted.degradation, Bicubic) else picture

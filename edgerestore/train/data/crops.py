@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,8 @@ class SourcePictures:
     """Where pictures come from instead."""
     degrade: Degrade | None
     """None where each picture's degraded form is kept, or made by reduction."""
+    rain: Sequence[Picture]
+    """Clean pictures of the pairs whose rain ``degrade`` lays over."""
     scale: int
     patch: int
     turn: bool
@@ -87,7 +90,6 @@ class TrainingData:
     """
 
     def __init__(self, root: Path, sources: Sequence[Source], spec: ModelSpec, patch: int) -> None:
-        self._root, self._sources = root, sources
         self.tasks: list[int | None] = []
         self._by_task: dict[int | None, list[SourcePictures]] = {}
         self._weights: dict[int | None, list[float]] = {}
@@ -111,12 +113,14 @@ class TrainingData:
 
     def pictures(self) -> Iterator[Picture]:
         """Every picture in memory that crops are drawn from, and those whose rain is used."""
-        for of_task in self._by_task.values():
-            for source in of_task:
-                yield from source.pictures
-        for degradation in (source.degradation for source in self._sources):
-            if isinstance(degradation, RainLayers):
-                yield from read_pictures(self._root, degradation.source(), 1)
+        for source in itertools.chain(*self._by_task.values()):
+            yield from source.pictures
+            yield from source.rain
+
+    def shards(self) -> list[Shards]:
+        """Those that crops are drawn from besides."""
+        sources = itertools.chain(*self._by_task.values())
+        return [source.shards for source in sources if source.shards is not None]
 
     def batch(self, seed: int, step: int, places: range) -> Batch:
         """The crops at ``places`` of the step's batch."""
@@ -143,21 +147,28 @@ def task_of(name: str | None, spec: ModelSpec) -> tuple[int | None, int]:
     return spec.tasks.index(name), find_model(name).scale
 
 
-def degrader(root: Path, degradation: Degradation) -> Degrade | None:
-    """What degrades crops anew each time; None for a reduction, made once of whole pictures."""
+def rain_pairs(root: Path, degradation: Degradation | None) -> list[Picture]:
+    """The pairs that a degradation takes its rain from. Raises InputError where none is left."""
+    if not isinstance(degradation, RainLayers):
+        return []
+    pairs = list(read_pictures(root, degradation.source(), 1))
+    if not pairs:
+        raise InputError(f"{root / degradation.pairs}: no pair is left to take rain from")
+    return pairs
+
+
+def degrader(degradation: Degradation | None, rain: Sequence[Picture]) -> Degrade | None:
+    """What degrades crops anew each time; None for a reduction, made once of whole pictures.
+
+    ``rain`` are the degradation's :func:`rain_pairs`.
+    """
     match degradation:
-        case Bicubic():
+        case Bicubic() | None:
             return None
         case Noise(sigma=sigma):
             return lambda image, rng: add_noise(image, sigma, rng)
         case RainLayers():
-            layers = [
-                rain_layer(picture.low, picture.high)
-                for picture in read_pictures(root, degradation.source(), 1)
-                if picture.low is not None
-            ]
-            if not layers:
-                raise InputError(f"{root / degradation.pairs}: no pair is left to take rain from")
+            layers = [rain_layer(p.low, p.high) for p in rain if p.low is not None]
             gain = degradation.gain
             return lambda image, rng: lay_over(image, layers, gain, rng)
         case Rain():
@@ -172,10 +183,12 @@ def _read(root: Path, source: Source, scale: int, patch: int) -> SourcePictures:
             f"{source.title}: degraded by "
             f"{type(source.degradation).__name__.lower()}, but the task's scale is {scale}"
         )
-    degrade = degrader(root, source.degradation) if source.degradation else None
+    rainy = rain_pairs(root, source.degradation)
+    degrade = degrader(source.degradation, rainy)
+    rain = [Picture(pair.name, pair.high) for pair in rainy]
     if source.shards is not None:
         shards = Shards(root, source.shards, source.steps_per_shard, scale * patch)
-        return SourcePictures([], shards, degrade, scale, patch, source.turn, np.ones(0))
+        return SourcePictures([], shards, degrade, rain, scale, patch, source.turn, np.ones(0))
     pictures = []
     for picture in read_pictures(root, source, scale):
         if min(picture.high.shape[:2]) < scale * patch:
@@ -188,7 +201,9 @@ def _read(root: Path, source: Source, scale: int, patch: int) -> SourcePictures:
         wanted = f"no picture of at least {scale * patch} pixels a side"
         raise InputError(f"{root}: {wanted} in {source.title}")
     areas = np.array([item.high.shape[0] * item.high.shape[1] for item in pictures], float)
-    return SourcePictures(pictures, None, degrade, scale, patch, source.turn, areas / areas.sum())
+    return SourcePictures(
+        pictures, None, degrade, rain, scale, patch, source.turn, areas / areas.sum()
+    )
 
 
 def _reduced(high: Pixels, scale: int, top: int, left: int, side: int) -> Pixels:

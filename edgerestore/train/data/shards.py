@@ -11,7 +11,7 @@ import hashlib
 import io
 import re
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -58,6 +58,13 @@ class Shards:
         raise InputError(
             f"{self.paths[shard]}: no picture of at least {self.smallest} pixels a side"
         )
+
+    def pictures(self) -> Iterator[Picture]:
+        """Every picture of every shard, named after both, one shard in memory at a time."""
+        for path in self.paths:
+            for name, data in members(path):
+                where = f"{path}: {name}"
+                yield Picture(where, decode_rgb(data, where))
 
     def open_at(self, seed: int, step: int) -> list[int]:
         """Numbers of the shards that are open at a step; one gives way at a time."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import pytest
 import torch
 
 from edgerestore.errors import ImageError, InputError
+from edgerestore.evaluation import ImagePair
 from edgerestore.models import find_model
 from edgerestore.pictures import read_rgb
 from edgerestore.recipe.pictures import Bicubic, Noise, Source
 from edgerestore.train.data.crops import TrainingData
 from edgerestore.train.data.degradations.bicubic import matlab_bicubic
+from edgerestore.train.data.leaks import find_leaks
 from edgerestore.train.data.shards import OPEN_SHARDS, Shards, expanded, members, write_shards
 
 NAME = "packed/shard-{000000..000004}.tar"
@@ -43,6 +46,16 @@ def packed(path: Path, *held: tuple[str, bytes]) -> Path:
 def test_shards_hold_every_picture_once_as_it_is(root: Path) -> None:
     held = [data for path in sorted((root / "packed").iterdir()) for _, data in members(path)]
     assert sorted(held) == sorted(path.read_bytes() for path in (root / "pictures").iterdir())
+
+
+def test_leaks_are_found_in_shards(root: Path) -> None:
+    data = read(root)
+    assert (data.count, [len(item.paths) for item in data.shards()]) == (0, [5])
+    pictures = [picture for item in data.shards() for picture in item.pictures()]
+    assert len(pictures) == 5
+    image = read_rgb(root / "pictures" / "3.png")
+    (leak,) = find_leaks(pictures, [ImagePair("theirs", image, image)])
+    assert re.fullmatch(r".*/packed/shard-00000\d\.tar: 00000003\.png", leak.training)
 
 
 def test_crops_are_a_function_of_seed_step_and_place(root: Path) -> None:
