@@ -7,7 +7,6 @@ anyone with the sources gets the same pixels. It serves for sets of one's own as
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import sys
 import zlib
@@ -18,7 +17,6 @@ from typing import Annotated
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from edgerestore.calibration import digest_of
 from edgerestore.errors import EdgeRestoreError, InputError, RecipeError
@@ -31,6 +29,7 @@ from edgerestore.recipe.scalars import Positive
 from edgerestore.train.data.degradations.bicubic import crop_to_multiple, matlab_bicubic
 from edgerestore.train.data.degradations.noise import add_noise
 from edgerestore.train.data.degradations.rain import add_rain
+from edgerestore.train.data.pairs import pair_files, png
 
 Box = tuple[int, int, int, int]
 """Left, top, width, height."""
@@ -120,10 +119,11 @@ def make(recipe: Path, folders: Sequence[Path], out: Path) -> None:
             if source.crops:
                 entries[item.name] += _write_crops(source, clean, item, out / item.name)
             for name, truth in truths.items():
-                _write_pair(out / "evaluation" / item.name, name, truth, item)
+                _write_pairs(out / "evaluation" / item.name, name, truth, item)
             if source.demo and item.demo_scale:
                 truth = _cut(clean, source.demo, f"{recipe}: demo")
-                _write_low(out / "demo", source.name, truth, item.demo_scale)
+                low = _reduced(truth, item.demo_scale)
+                _write_pair(out / "demo", source.name, truth, low, item.demo_scale)
     for item in sources.set:
         if entries[item.name]:
             text = _manifest(item, sources.source, entries[item.name])
@@ -187,34 +187,25 @@ def _write_crops(source: Source, clean: Pixels, wanted: PictureSet, folder: Path
     entries = []
     for number, box in enumerate(spread_cells(low, wanted.side, count)):
         path = folder / f"{source.name}-{number:02d}.png"
-        _write_png(path, _cut(low, box, source.name))
+        write_beside(path, png(_cut(low, box, source.name), smallest=True))
         entries.append((path.name, source.name, box, sha256_of(path)))
     return entries
 
 
-def _write_pair(folder: Path, name: str, truth: Pixels, wanted: PictureSet) -> None:
-    """Writes the layouts that :func:`edgerestore.evaluation.read_pairs` reads."""
+def _write_pairs(folder: Path, name: str, truth: Pixels, wanted: PictureSet) -> None:
     if wanted.degradation is None:
         for scale in wanted.evaluation_scales:
-            _write_low(folder, name, truth, scale)
+            _write_pair(folder, name, truth, _reduced(truth, scale), scale)
         return
     side = wanted.evaluation_side or max(truth.shape[:2])
     top, left = (max(0, (has - side) // 2) for has in truth.shape[:2])
     cut = truth[top : top + side, left : left + side]
-    _write_png(folder / "target" / f"{name}.png", cut)
-    _write_png(folder / "input" / f"{name}.png", wanted.degraded(cut, name))
+    _write_pair(folder, name, cut, wanted.degraded(cut, name), 1)
 
 
-def _write_low(folder: Path, name: str, truth: Pixels, scale: int) -> None:
-    _write_png(folder / "HR" / f"{name}.png", truth)
-    low = _reduced(truth, scale)
-    _write_png(folder / "LR_bicubic" / f"X{scale}" / f"{name}x{scale}.png", low)
-
-
-def _write_png(path: Path, image: Pixels) -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", optimize=True)
-    write_beside(path, buffer.getvalue())
+def _write_pair(folder: Path, name: str, high: Pixels, low: Pixels, scale: int) -> None:
+    for file, image in zip(pair_files(name, scale), (high, low), strict=True):
+        write_beside(folder / file, png(image, smallest=True))
 
 
 def _manifest(made: PictureSet, sources: Sequence[Source], entries: Sequence[Entry]) -> str:

@@ -21,19 +21,24 @@ def write_pairs(folder: Path, pairs: Iterable[ImagePair], scale: int) -> None:
 
     The folder appears whole or not at all. Raises InputError where two pairs have one name.
     """
-    high, low, suffix = ("target", "input", "")
-    if scale > 1:
-        high, low, suffix = "HR", f"LR_bicubic/X{scale}", f"x{scale}"
     written: set[str] = set()
     with replacing_folder(folder) as beside:
-        for kind in (high, low):
-            (beside / kind).mkdir(parents=True)
         for pair in pairs:
             if pair.name in written:
                 raise InputError(f"{folder}: two pictures are called {pair.name}; rename one")
             written.add(pair.name)
-            (beside / high / f"{pair.name}.png").write_bytes(png(pair.high))
-            (beside / low / f"{pair.name}{suffix}.png").write_bytes(png(pair.low))
+            for file, image in zip(
+                pair_files(pair.name, scale), (pair.high, pair.low), strict=True
+            ):
+                (beside / file).parent.mkdir(parents=True, exist_ok=True)
+                (beside / file).write_bytes(png(image))
+
+
+def pair_files(name: str, scale: int) -> tuple[str, str]:
+    """Where a folder of pairs holds a clean picture and its degraded form."""
+    if scale > 1:
+        return f"HR/{name}.png", f"LR_bicubic/X{scale}/{name}x{scale}.png"
+    return f"target/{name}.png", f"input/{name}.png"
 
 
 def folder_name(title: str) -> str:
@@ -41,8 +46,8 @@ def folder_name(title: str) -> str:
     return re.sub(r"[^\w.]+", "-", title).strip("-.")
 
 
-def png(image: Pixels) -> bytes:
-    """Encodes H x W x 3."""
+def png(image: Pixels, *, smallest: bool = False) -> bytes:
+    """Encodes H x W x 3; ``smallest`` takes its time."""
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(file, "PNG")
+    Image.fromarray(np.ascontiguousarray(image)).save(file, "PNG", optimize=smallest)
     return file.getvalue()
