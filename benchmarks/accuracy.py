@@ -135,11 +135,10 @@ def _arguments() -> argparse.Namespace:
 def _measure(spec: ModelSpec, data: Path) -> list[Row]:
     import torch
 
-    from edgerestore import metrics
     from edgerestore.models.weights import load_network
     from edgerestore.recipe import Recipe, read_toml
     from edgerestore.shipped import shipped_toml
-    from edgerestore.train.validation import enlarged, validation_set
+    from edgerestore.train.validation import validation_set
 
     recipe = read_toml(shipped_toml("recipes", spec.name), Recipe)
     network = load_network(spec)
@@ -147,10 +146,6 @@ def _measure(spec: ModelSpec, data: Path) -> list[Row]:
     rows = []
     for wanted in recipe.train.validation if recipe.train else ():
         held_back = validation_set(data, wanted, spec)
-        before = [
-            metrics.psnr_rgb_db(enlarged(pair), pair.high, border=held_back.spec.border)
-            for pair in held_back.pairs
-        ]
         figures: dict[str, Any] = msgspec.to_builtins(
             held_back.measure(network, torch.device("cpu")).figures
         )
@@ -163,7 +158,7 @@ def _measure(spec: ModelSpec, data: Path) -> list[Row]:
                 border=held_back.spec.border,
                 protocol=held_back.protocol(),
                 input_psnr_y_db=held_back.input_psnr_y_db,
-                input_psnr_rgb_db=sum(before) / len(before),
+                input_psnr_rgb_db=held_back.input_psnr_rgb_db,
                 **figures,
             )
         )

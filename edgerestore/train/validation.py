@@ -59,6 +59,8 @@ class ValidationSet:
     """The entry that deploys the task: its border, scale and size rule."""
     input_psnr_y_db: float
     """Mean PSNR-Y of the degraded images, enlarged bicubically to the truth's size."""
+    input_psnr_rgb_db: float
+    """The same over RGB."""
     recursions: int | None = None
     """How often the network recurs where it is measured; as it stands where None."""
 
@@ -129,8 +131,10 @@ def validation_set(root: Path, wanted: Pictures, spec: ModelSpec) -> ValidationS
         raise InputError(f"{root}: no picture to validate on in {wanted.title}")
     name = f"{wanted.task} on {wanted.title}" if wanted.task else wanted.title
     deployed = find_model(wanted.task) if wanted.task else spec
-    before = _mean(metrics.psnr_y_db(enlarged(x), x.high, border=deployed.border) for x in pairs)
-    return ValidationSet(name, pairs, task, deployed, before)
+    border = deployed.border
+    luma = _mean(metrics.psnr_y_db(enlarged(x), x.high, border=border) for x in pairs)
+    rgb = _mean(metrics.psnr_rgb_db(enlarged(x), x.high, border=border) for x in pairs)
+    return ValidationSet(name, pairs, task, deployed, luma, rgb)
 
 
 def at_each_depth(
