@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgerestore.cli.options import Threads
 from edgerestore.cli.output import Json, console, count, print_json, progress, table
 
 if TYPE_CHECKING:
@@ -33,9 +34,7 @@ def bench(
     samples: Annotated[
         int | None, typer.Option("--samples", help="Runs of each bundle; p90 needs 64.", min=1)
     ] = None,
-    threads: Annotated[
-        int, typer.Option("--threads", help="Threads of the runtime; 0: its choice.", min=0)
-    ] = 0,
+    threads: Threads = 0,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Write results with raw samples here, for 'report'."),

@@ -8,16 +8,12 @@ from typing import Annotated
 
 import typer
 
+from edgerestore.cli.options import Data, RecipeName
 from edgerestore.cli.output import Json, console, print_json, progress
 from edgerestore.cli.recipes import read_training
 
 NO = 1
 SHOWN_CROPS = 5
-
-RecipeName = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped one.")
-]
-Data = Annotated[Path, typer.Option(help="Folder that holds the recipe's data folders.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgerestore.cli.options import Threads
 from edgerestore.cli.output import Json, console, print_json, progress, table
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def decide(
     seconds: Annotated[
         float, typer.Option(min=0.01, help="Time under the clock for each candidate.")
     ] = 10.0,
-    threads: Annotated[int, typer.Option(min=0, help="Threads of the runtime; 0: its choice.")] = 0,
+    threads: Threads = 0,
     out: Annotated[
         Path | None,
         typer.Option(help="Keep the bundles here, with decision.json and decision.html."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgerestore.cli.options import Threads
 from edgerestore.cli.output import Json, console, print_json, progress, table
 
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ def gate(
     seconds: Annotated[
         float, typer.Option("--seconds", help="Time for the whole comparison.", min=0.01)
     ] = 60.0,
-    threads: Annotated[
-        int, typer.Option("--threads", help="Threads of the runtime; 0: its choice.", min=0)
-    ] = 0,
+    threads: Threads = 0,
     accepted: Annotated[
         Path | None,
         typer.Option("--accepted", help="TOML file of accepted differences and their reasons."),

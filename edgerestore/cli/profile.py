@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgerestore.cli.options import Threads
 from edgerestore.cli.output import Json, console, print_json, progress, table
 
 if TYPE_CHECKING:
@@ -30,9 +31,7 @@ def profile(
     runs: Annotated[
         int | None, typer.Option("--runs", help="Inferences that medians are of; 25.", min=1)
     ] = None,
-    threads: Annotated[
-        int, typer.Option("--threads", help="Threads of the runtime; 0: its choice.", min=0)
-    ] = 0,
+    threads: Threads = 0,
     roofline: Annotated[
         bool,
         typer.Option(

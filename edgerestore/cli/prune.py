@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgerestore.cli.options import Data, RecipeName, Resume
 from edgerestore.cli.output import Json, console, count, print_json, progress, table
 from edgerestore.cli.recipes import Training, read_training
 
@@ -21,14 +22,12 @@ def register(app: typer.Typer) -> None:
 
 
 def prune(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped one.")],
-    data: Annotated[Path, typer.Option(help="Folder that holds the recipe's data folders.")],
+    recipe: RecipeName,
+    data: Data,
     out: Annotated[
         Path | None, typer.Option(help="Where the rounds go; runs/<model>-pruned.")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in --out, if there is one.")
-    ] = False,
+    resume: Resume = False,
     json: Json = False,
 ) -> None:
     """Prunes a model's trained network in rounds, and trains what is left after each."""

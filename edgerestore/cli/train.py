@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgerestore.cli.options import Data, RecipeName, Resume
 from edgerestore.cli.output import Json, console, print_json, progress
 from edgerestore.cli.recipes import read_training
 
@@ -24,14 +25,12 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped one.")],
-    data: Annotated[Path, typer.Option(help="Folder that holds the recipe's data folders.")],
+    recipe: RecipeName,
+    data: Data,
     out: Annotated[
         Path | None, typer.Option(help="Where weights, log and checkpoint go; runs/<model>.")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in --out, if there is one.")
-    ] = False,
+    resume: Resume = False,
     json: Json = False,
 ) -> None:
     """Trains a model as a recipe says; under torchrun, in several processes and machines."""

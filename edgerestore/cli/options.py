@@ -1,0 +1,19 @@
+"""Options and arguments that several verbs take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Threads = Annotated[
+    int, typer.Option("--threads", help="Threads of the runtime; 0: its choice.", min=0)
+]
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped one.")
+]
+Data = Annotated[Path, typer.Option(help="Folder that holds the recipe's data folders.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue the run in --out, if there is one.")
+]
