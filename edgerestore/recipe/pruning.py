@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from edgerestore.recipe.objectives import Weight
-from edgerestore.recipe.scalars import Fraction, Positive
+from edgerestore.recipe.scalars import Fraction, Positive, PrecisionName
 
 Part = Literal["channels", "hidden", "heads", "head-widths"]
 """Channels of convolutions and of what passes between blocks, hidden units of MLPs, whole
@@ -17,8 +17,12 @@ attention heads, and the width of all heads of one attention."""
 class PruneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What goes, and how much. After each round the network trains as ``[train]`` says."""
 
-    macs: Fraction
+    macs: Fraction | None = None
     """Share of the multiply-accumulates of one default tile that is gone in the end."""
+    latency: Fraction | None = None
+    """Or share of what one such tile takes, measured on ``target`` of this machine."""
+    target: str = "x86-openvino"
+    precision: PrecisionName = "int8"
     rounds: Positive = 3
     """In each, an equal part of that share goes."""
     weights: str | None = None
@@ -40,5 +44,7 @@ class PruneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Of the mean absolute difference to the dense network's output, which then teaches."""
 
     def __post_init__(self) -> None:
+        if (self.macs is None) == (self.latency is None):
+            raise ValueError("give either macs or latency, the share that is to go")
         if not self.parts:
             raise ValueError("parts is empty: nothing may go")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import torch
@@ -17,6 +19,7 @@ from edgerestore.compress.pruning.axes import axes_of
 from edgerestore.compress.pruning.budget import Limits, choose
 from edgerestore.compress.pruning.depth import with_blocks, with_recursions
 from edgerestore.compress.pruning.importance import contributions_of
+from edgerestore.compress.pruning.latency import Stopwatch
 from edgerestore.compress.rewrites import deployable
 from edgerestore.errors import InputError
 from edgerestore.files import replacing, sha256_of, write_beside
@@ -36,6 +39,8 @@ from edgerestore.train.objectives.pixels import pixel_loss
 from edgerestore.train.validation import ValidationSet
 
 DENSE, PRUNED, JOURNAL = "dense.safetensors", "pruned.safetensors", "prune.json"
+SLOWEST = 0.97
+"""Share of the MACs that the next attempt at a latency keeps at most."""
 TRACED_SIDE = 16
 """Of the image, in pixels, with which dependencies are found; they do not depend on it."""
 
@@ -190,8 +195,6 @@ class _Run:
     def _prune(self, number: int, path: Path) -> None:
         last = self.journal.stages[-1]
         network = load_network(self.spec, self.out / last.weights)
-        dense_macs = self.journal.stages[0].macs
-        budget = dense_macs * (1 - self.settings.macs * number / self.settings.rounds)
         settings, losses = self.settings, self._losses()
         if number == 1 and settings.blocks is not None:
             network = with_blocks(network, settings.blocks, losses)
@@ -199,16 +202,48 @@ class _Run:
             network = with_recursions(network, settings.recursions)
         axes = axes_of(network, self.spec.size_rule.fitting(TRACED_SIDE))
         contributions = contributions_of(network, axes, losses)
-        pruned = choose(
-            network,
-            contributions,
-            functools.partial(macs_of, tile=self.spec.tile),
-            budget,
-            Limits(settings.parts, settings.least, settings.multiple_of),
-            functools.partial(self.telling.pruning, number),
-        )
-        widths = changed(widths_of(build_network(self.spec)), widths_of(pruned))
+
+        def chosen(budget: float) -> nn.Module:
+            return choose(
+                network,
+                contributions,
+                functools.partial(macs_of, tile=self.spec.tile),
+                budget,
+                Limits(settings.parts, settings.least, settings.multiple_of),
+                functools.partial(self.telling.pruning, number),
+            )
+
+        done, doing = (_left(settings, at) for at in (number - 1, number))
+        if settings.latency is None:
+            pruned = chosen(doing * self.journal.stages[0].macs)
+        else:
+            pruned = self._within(doing, chosen, last.macs * doing / done)
         metadata = {"pruned_from": {"sha256": sha256_of(self.out / last.weights)}}
+        self._save(path, pruned, metadata)
+
+    def _within(
+        self, wanted: float, chosen: Callable[[float], nn.Module], budget: float
+    ) -> nn.Module:
+        """Prunes to fewer and fewer MACs until the latency that is left is the one wanted.
+
+        It begins with ``budget``, as if latency followed MACs, which it seldom does.
+        """
+        settings = self.settings
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            watch = Stopwatch(
+                self.spec, self.out / DENSE, settings.target, settings.precision, folder
+            )
+            while True:
+                pruned = chosen(budget)
+                self._save(folder / PRUNED, pruned, {})
+                left = watch.share(folder / PRUNED)
+                if left <= wanted:
+                    return pruned
+                budget *= min(wanted / left, SLOWEST)
+
+    def _save(self, path: Path, pruned: nn.Module, metadata: Mapping[str, Any]) -> None:
+        widths = changed(widths_of(build_network(self.spec)), widths_of(pruned))
         save_weights(path, at_widths(self.spec, widths), pruned.state_dict(), metadata)
 
     def _losses(self) -> list[Callable[[nn.Module], Tensor]]:
@@ -244,6 +279,11 @@ class _Run:
 
 def _loss(network: nn.Module, *, batch: Batch, kind: str) -> Tensor:
     return pixel_loss(kind, run_network(network, batch), batch.high)  # type: ignore[arg-type]
+
+
+def _left(settings: PruneSettings, round_: int) -> float:
+    """Share of MACs or latency that a round leaves."""
+    return 1 - (settings.latency or settings.macs or 0.0) * round_ / settings.rounds
 
 
 def _params(network: nn.Module) -> int:

@@ -8,6 +8,8 @@ import msgspec
 import pytest
 import torch
 
+from edgerestore.compress.pruning import rounds
+from edgerestore.compress.pruning.latency import Stopwatch
 from edgerestore.compress.pruning.rounds import Journal, Telling, macs_of, prune
 from edgerestore.errors import InputError
 from edgerestore.files import sha256_of
@@ -25,6 +27,7 @@ DRT_S = find_model("drt_s")
 TINY = dataclasses.replace(
     DRT_S, config={**DRT_S.config, "dim": 16, "layers": 1, "recursions": 2}, tile=16
 )
+TINY_PARAMS = sum(value.numel() for value in build_network(TINY).parameters())
 NOISE = Noise(sigma=(20, 20))
 TRAINING = TrainSettings(
     source=(Source(clean=("pictures",), degradation=NOISE),),
@@ -148,3 +151,48 @@ def test_training_goes_on_from_pruned_weights(data, dense) -> None:
     metadata = load_weights(path, spec).metadata
     assert metadata["start"]["values_taken"] == metadata["start"]["values"]
     assert json.loads(json.dumps(dict(spec.config))) == metadata["config"]
+
+
+def test_latency_budget_is_kept_by_pruning_until_it_is(data, dense, monkeypatch) -> None:
+    asked: list[float] = []
+
+    class Clock:
+        """Of a machine on which half of the values gone are a quarter of the time gone."""
+
+        def __init__(self, spec, dense, target, precision, folder) -> None:
+            assert (target, precision) == ("x86-onnxruntime", "fp32")
+            assert load_weights(dense, spec)
+
+        def share(self, weights: Path) -> float:
+            params = sum(tensor.numel() for tensor in load_network(TINY, weights).parameters())
+            asked.append(1 - (1 - params / TINY_PARAMS) / 2)
+            return asked[-1]
+
+    monkeypatch.setattr(rounds, "Stopwatch", Clock)
+    journal = run(
+        data,
+        dense,
+        "fast",
+        macs=None,
+        latency=0.1,
+        rounds=1,
+        parts=("channels", "hidden"),
+        target="x86-onnxruntime",
+        precision="fp32",
+    )
+    left = [1 - (1 - stage.params / TINY_PARAMS) / 2 for stage in journal.stages]
+    assert left[0] == 1
+    assert left[1] == asked[-1] <= 0.9 < asked[0]
+
+
+def test_stopwatch_times_what_runs_here_and_refuses_the_rest(dense, tmp_path: Path) -> None:
+    watch = Stopwatch(TINY, dense, "x86-onnxruntime", "fp32", tmp_path / "times")
+    assert 0 < watch.share(dense) < 100
+    with pytest.raises(InputError, match="has no bf16"):
+        Stopwatch(TINY, dense, "x86-onnxruntime", "bf16", tmp_path / "never")
+
+
+def test_macs_or_latency_is_given() -> None:
+    for shares in ({}, {"macs": 0.3, "latency": 0.3}):
+        with pytest.raises(ValueError, match="either macs or latency"):
+            PruneSettings(**shares)
