@@ -1,0 +1,100 @@
+"""The curves of pruning as a picture: decibels lost and latency left over MACs left."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw, ImageFont
+
+from edgerestore.files import write_beside
+
+if TYPE_CHECKING:
+    from pruning import Curve, Point
+
+WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 480, 380, 70, 56, 24, 60
+COLOURS = {"fp32": "#1b6ca8", "int8": "#b5544d"}
+INK, FAINT, PAPER, SHADE = "#222222", "#d8d8d8", "#ffffff", "#7d6b91"
+LEAST_SHARE, LEAST_LOSS_DB = 0.4, 0.3
+"""Where the axes end at least: MACs and latency left, and decibels lost."""
+TICKS = 5
+
+Places = list[tuple[float, float]]
+
+
+def write_plot(path: Path, curves: Sequence[Curve]) -> None:
+    """Two panels for each network, side by side: PSNR-Y lost, and latency, by MACs left."""
+    image = Image.new("RGB", (2 * WIDTH, HEIGHT * len(curves)), PAPER)
+    draw = ImageDraw.Draw(image)
+    for row, curve in enumerate(curves):
+        losses = [_loss(curve, point) for point in curve.points]
+        most = max(LEAST_LOSS_DB, *losses)
+        panel = _Panel(draw, 0, row * HEIGHT, f"{curve.model}: PSNR-Y lost, dB", 0.0, most)
+        panel.line(
+            [(_share(curve, p), y) for p, y in zip(curve.points, losses, strict=True)], SHADE
+        )
+        panel = _Panel(draw, WIDTH, row * HEIGHT, f"{curve.model}: latency left", 0.0, 1.1)
+        panel.line([(LEAST_SHARE, LEAST_SHARE), (1.0, 1.0)], FAINT)
+        for number, (precision, colour) in enumerate(COLOURS.items()):
+            shares = [(_share(curve, p), p.latency[precision].ratio) for p in curve.points]
+            panel.line(shares, colour)
+            panel.label(f"OpenVINO {precision.upper()}", colour, number)
+        panel.label("as the MACs", FAINT, len(COLOURS))
+    encoded = io.BytesIO()
+    image.quantize(32).save(encoded, "PNG", optimize=True)
+    write_beside(path, encoded.getvalue())
+
+
+class _Panel:
+    """Axes with MACs left from all to little, and lines in them."""
+
+    def __init__(
+        self, draw: ImageDraw.ImageDraw, x: int, y: int, title: str, low: float, high: float
+    ) -> None:
+        self._draw, self._x, self._y, self._low, self._high = draw, x, y, low, high
+        self._font = ImageFont.load_default(14)
+        draw.text((x + LEFT, y + 18), title, INK, ImageFont.load_default(17))
+        for tick in range(TICKS + 1):
+            value = low + (high - low) * tick / TICKS
+            left, height = self._at(1.0, value)
+            right, _ = self._at(LEAST_SHARE, value)
+            draw.line((left, height, right, height), FAINT)
+            draw.text((left - 46, height - 8), f"{value:.2f}", INK, self._font)
+        for percent in range(100, round(100 * LEAST_SHARE) - 1, -20):
+            place, base = self._at(percent / 100, low)
+            draw.text((place - 14, base + 8), f"{percent} %", INK, self._font)
+        middle, base = self._at((1 + LEAST_SHARE) / 2, low)
+        draw.text((middle - 36, base + 28), "MACs left", INK, self._font)
+
+    def line(self, places: Places, colour: str) -> None:
+        """Joins points, each with a dot."""
+        spots = [self._at(*place) for place in places]
+        self._draw.line(spots, colour, width=2)
+        for x, y in spots:
+            self._draw.ellipse((x - 4, y - 4, x + 4, y + 4), colour)
+
+    def label(self, text: str, colour: str, number: int) -> None:
+        """Says whose line has a colour, at the bottom left."""
+        x, y = self._at(1.0, self._low)
+        y -= 24 + 20 * number
+        self._draw.rectangle((x + 10, y + 4, x + 22, y + 12), colour)
+        self._draw.text((x + 30, y), text, INK, self._font)
+
+    def _at(self, share: float, value: float) -> tuple[float, float]:
+        across = (1 - share) / (1 - LEAST_SHARE)
+        up = (value - self._low) / (self._high - self._low)
+        return (
+            self._x + LEFT + across * (WIDTH - LEFT - RIGHT),
+            self._y + HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM),
+        )
+
+
+def _share(curve: Curve, point: Point) -> float:
+    return point.macs / curve.points[0].macs
+
+
+def _loss(curve: Curve, point: Point) -> float:
+    dense = curve.points[0].psnr_y_db
+    return 0.0 if dense is None or point.psnr_y_db is None else max(0.0, dense - point.psnr_y_db)
