@@ -87,6 +87,7 @@ def _decision(
         target=target,
         answer=choice.answer,
         recommended=choice.label,
+        rivals=choice.rivals,
         reasons=reasons(
             choice, options, limits, seen.profiles, {i.label: i.float_modules for i in built}
         ),

@@ -16,6 +16,7 @@ def float_sets(builder: Builder, target: Target) -> list[tuple[str, ...]]:
     ranked = module_sensitivities(
         quantizer.calibration.done, target.int8, quantizer.crops[:SENSITIVITY_CROPS]
     )
-    wanted = [item.module for item in ranked]
-    sizes = sorted({min(size, len(wanted)) for size in SIZES} - {0})
-    return [tuple(wanted[:size]) for size in sizes]
+    modules = [item.module for item in ranked]
+    # All of them in float would be no mixture.
+    sizes = sorted({size for size in SIZES if size < len(modules)})
+    return [tuple(modules[:size]) for size in sizes]

@@ -15,11 +15,19 @@ from edgerestore.report.verdicts import accuracies_of
 
 def write_page(path: Path, decided: Decided) -> None:
     """Writes the file whole or not at all. What keeps the decision's limits is in its figures."""
-    decision = decided.decision
-    results = _judged(decided.results, decision.limits)
+    decision, limits = decided.decision, decided.decision.limits
+    results = _judged(decided.results, limits)
     write_report(
         path,
         title=f"{decision.model} on {decision.target}: {headline(decision)}",
+        model={
+            "answer": decision.answer,
+            "recommended": decision.recommended,
+            "might be better": ", ".join(decision.rivals) or None,
+            "on the Pareto front": ", ".join(c.label for c in decision.candidates if c.on_front),
+            "may lose": f"{limits.mean_drop_db:g} dB mean, {limits.worst_drop_db:g} dB worst",
+            "may take": None if limits.latency_ms is None else f"{limits.latency_ms:g} ms",
+        },
         bench=results,
         accuracy=accuracies_of([results]),
         notes=decision.reasons,

