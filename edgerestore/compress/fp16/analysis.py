@@ -96,11 +96,11 @@ def analyse(model: onnx.ModelProto, crops: NDArray[np.float32]) -> Analysis:
     """
     full = inferred(model)
     seen = _with_flat_ones(crops)
-    judge = _Judge(full, ranges_on(full, seen, HEADROOM))
+    judge, places = _Judge(full, ranges_on(full, seen, HEADROOM)), _places(full)
     reasons = ((node, next(judge.reasons(node), None)) for node in full.graph.node)
     kept = [(node, reason) for node, reason in reasons if reason]
     return Analysis(
-        kept={node.name: reason for node, reason in kept},
+        kept={node.name: reason + places[node.name] for node, reason in kept},
         operators={node.name: node.op_type for node, _ in kept},
         nodes=len(full.graph.node),
         crops=len(seen),
@@ -111,6 +111,20 @@ def _with_flat_ones(crops: NDArray[np.float32]) -> NDArray[np.float32]:
     """Some crops, and black and white, where norms vanish and sums are largest."""
     chosen = crops[:: -(-len(crops) // CROPS)]
     return np.concatenate([chosen, np.zeros_like(crops[:1]), np.ones_like(crops[:1])])
+
+
+def _places(model: onnx.ModelProto) -> dict[str, str]:
+    """For nodes that are named after no module, whose result they compute with."""
+    makers: dict[str, str] = {}
+    places = {}
+    for node in model.graph.node:
+        module = node.name.partition("#")[0]
+        anonymous = module == node.op_type.lower()
+        if anonymous:
+            module = next((makers[name] for name in node.input if makers.get(name)), "")
+        makers |= dict.fromkeys(node.output, module)
+        places[node.name] = f" (behind {module})" if anonymous and module else ""
+    return places
 
 
 class _Judge:
@@ -137,7 +151,7 @@ class _Judge:
         outputs = [name for name in node.output if name in self._tensors]
         yield from self._too_large(node, [*inputs.values(), *outputs])
         if node.op_type in QUANTIZERS:
-            yield from self._coarse(self._weights[node.input[1]])
+            yield from self._coarse(node)
         else:
             yield from self._too_small([*inputs.values(), *outputs])
         yield from self._inverted(node, inputs)
@@ -171,10 +185,12 @@ class _Judge:
         for name in names:
             found, headroom = self._range(name)
             if 0 < found.largest < SMALLEST_NORMAL * headroom:
-                yield f"'{name}' is {found.largest:.2g} at most, where FP16 has few bits"
+                lost = f"{found.underflowing:.0%} of it below FP16's full precision"
+                yield f"'{name}' is {found.largest:.2g} at most, {lost}"
 
-    def _coarse(self, scale: Range) -> Iterator[str]:
-        if scale.smallest < SMALLEST_SCALE:
+    def _coarse(self, node: onnx.NodeProto) -> Iterator[str]:
+        scale = self._weights.get(node.input[1])
+        if scale and scale.smallest < SMALLEST_SCALE:
             yield f"its smallest scale is {scale.smallest:.2g}, where FP16 has few bits"
 
     def _inverted(self, node: onnx.NodeProto, inputs: dict[int, str]) -> Iterator[str]:
@@ -194,7 +210,5 @@ class _Judge:
 def _too_large(what: str, found: Range, headroom: float) -> str:
     if not isfinite(found.largest):
         return f"{what} is not finite in FP32 already"
-    limit = f"FP16 ends at {LARGEST_HALF:.0f}"
-    if found.largest > LARGEST_HALF:
-        return f"{what} reaches {found.largest:.3g}, {limit}"
-    return f"{what} reaches {found.largest:.3g}, {limit}: less than {headroom:.0f} times that"
+    share = f"{found.overflowing:.2%} of it beyond {LARGEST_HALF / headroom:.0f}"
+    return f"{what} reaches {found.largest:.3g}, {share}; FP16 ends at {LARGEST_HALF:.0f}"

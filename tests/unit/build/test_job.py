@@ -170,14 +170,13 @@ def test_fp16_says_which_operators_stay_in_fp32_and_why(built: dict[str, Bundle]
     settings = next(p.settings for p in manifest.passes if p.name == "fp16")
     means = {name: why for name, why in settings["kept"].items() if name.startswith("reducemean")}
     assert set(settings["kept"]) == set(means)
-    assert set(means.values()) == {"a sum of 576 terms"}
+    assert all(why.startswith("a sum of 576 terms (behind ") for why in means.values())
     notes = fp16_notes(list(built.values()))
     assert [note.partition(": ")[0].split()[:3] for note in notes] == [
         [MODEL, "in", precision] for precision in ("fp16", "int8")
     ]
-    assert notes[0].endswith(
-        f"would break: {len(means)} ReduceMean: reducemean#1, a sum of 576 terms"
-    )
+    first = f"would break: {len(means)} ReduceMean: reducemean#1, a sum of 576 terms (behind "
+    assert first in notes[0]
 
 
 def test_keep_float_reaches_every_runtime(built: dict[str, Bundle]) -> None:
