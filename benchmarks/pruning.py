@@ -62,6 +62,8 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     validation: list[str]
     steps: int
     """Of training after each round."""
+    code: str
+    """What pruned and trained."""
     points: list[Point]
     environment: Environment
     protocol: dict[str, str]
@@ -92,6 +94,7 @@ def _arguments() -> argparse.Namespace:
 
 def _measure(run: Path, seconds: float, threads: int) -> Curve:
     from edgerestore.compress.pruning.rounds import JOURNAL, Journal
+    from edgerestore.models.weights import metadata_in
 
     journal = msgspec.json.decode((run / JOURNAL).read_bytes(), type=Journal)
     plan = Plan(seconds=seconds)
@@ -130,6 +133,7 @@ def _measure(run: Path, seconds: float, threads: int) -> Curve:
         model=journal.model,
         validation=[item.pairs or ", ".join(item.clean) for item in journal.training.validation],
         steps=journal.training.steps,
+        code=str(metadata_in(run / journal.stages[-1].weights).get("code")),
         points=points,
         environment=environment,
         protocol={name: str(value) for name, value in protocol_of(plan, threads).items()},

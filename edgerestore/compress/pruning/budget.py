@@ -68,7 +68,7 @@ def choose(
     while now > budget:
         report(now)
         savings = {(c.axis, c.part): now - cost(chooser.trial(c)) for c in chooser.candidates()}
-        chooser.remove(savings, min(chunk, now - budget))
+        chooser.remove(savings, chunk, now - budget)
         pruned = chooser.pruned()
         before, now = now, cost(pruned)
         if now >= before:
@@ -92,14 +92,17 @@ class _Chooser:
         gone = self.removed.get(candidate.axis, set()) | set(candidate.units)
         return without(self.network, {**self.removed, candidate.axis: gone})
 
-    def remove(self, savings: dict[tuple[Axis, Part], float], enough: float) -> None:
-        """Removes what matters least for what it saves, until enough is saved by estimate."""
+    def remove(self, savings: dict[tuple[Axis, Part], float], enough: float, wanted: float) -> None:
+        """Removes what matters least for what it saves, until enough is saved by estimate.
+
+        What is saved beyond ``wanted`` is worth nothing.
+        """
         saved = 0.0
-        while saved < enough:
+        while saved < min(enough, wanted):
             worth = {
-                candidate: self._importance(candidate) / savings[candidate.axis, candidate.part]
+                candidate: self._importance(candidate) / min(saving, wanted - saved)
                 for candidate in self.candidates()
-                if savings.get((candidate.axis, candidate.part), 0.0) > 0
+                if (saving := savings.get((candidate.axis, candidate.part), 0.0)) > 0
             }
             if not worth:
                 return

@@ -292,6 +292,9 @@ def _params(network: nn.Module) -> int:
 
 def _read(path: Path) -> Journal:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Journal)
+        journal = msgspec.json.decode(path.read_bytes(), type=Journal)
     except msgspec.DecodeError as error:
         raise InputError(f"{path}: damaged; delete it to start again") from error
+    if not journal.stages:
+        raise InputError(f"{path}: damaged; delete it to start again")
+    return journal

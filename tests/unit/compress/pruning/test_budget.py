@@ -54,6 +54,16 @@ def test_pruned_network_keeps_the_budget_and_its_graph_is_as_exact_and_as_cheap(
     assert macs_of(pruned, TILE) < macs_of(network, TILE)
 
 
+def test_last_units_to_go_are_those_that_are_enough(network: nn.Module) -> None:
+    axes = axes_of(network, TILE)
+    rows = {axis: torch.ones(1, axis.units) for axis in axes}
+    heads = next(axis for axis in axes if axis.heads)
+    # A whole head matters less for what it saves, but a hidden unit or two will do.
+    rows[heads][:] = 0.25
+    pruned = choose(network, rows, params, params(network) - 30, Limits(("heads", "hidden"), 0.25))
+    assert params(network) - 70 < params(pruned) <= params(network) - 30
+
+
 def test_widths_stay_multiples_and_above_the_least_share(network: nn.Module) -> None:
     pruned = chosen(network, 0.8, Limits(("hidden", "head-widths"), 0.5, step=4))
     hidden = [w for n, (_, w) in widths_of(pruned).layers.items() if n.endswith("fc1")]
