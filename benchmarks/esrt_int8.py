@@ -69,6 +69,7 @@ def _prepare(folder: Path, threads: int) -> list[Candidate]:
     import torch
 
     from edgerestore.build.emit import Emitter
+    from edgerestore.build.quantizing import Calibration, Quantizer
     from edgerestore.calibration import crops, read_set
     from edgerestore.compress.rewrites import deployable
     from edgerestore.export.onnx import onnx_from_module, plain_onnx_from_module, save_onnx
@@ -81,7 +82,8 @@ def _prepare(folder: Path, threads: int) -> list[Candidate]:
     torch.manual_seed(0)
     spec = find_model(MODEL)
     network = build_network(spec)
-    calibration = crops(read_set("photos").images, TILE)
+    pictures = read_set("photos")
+    calibration = crops(pictures.images, TILE)
     with torch.inference_mode():
         expected = network(torch.tensor(calibration[:1])).numpy()
     peers.write_probe(folder, calibration[:1], expected)
@@ -91,7 +93,8 @@ def _prepare(folder: Path, threads: int) -> list[Candidate]:
     save_onnx(graph, folder / "deployable.onnx")
     target = read_toml(shipped_toml("targets", "x86-openvino"), TargetFile)
     (folder / "ours").mkdir()
-    Emitter(graph, calibration, spec.keep_float).emit(target, "int8", folder / "ours")
+    ranges = Calibration(graph, calibration, pictures.sha256, spec.keep_float)
+    Emitter(graph, Quantizer(ranges)).emit(target, "int8", folder / "ours")
     for name, kind in (("stock", None), ("stock-transformer", nncf.ModelType.TRANSFORMER)):
         model = openvino.Core().read_model(folder / "plain.onnx")
         data = nncf.Dataset([crop[None] for crop in calibration])

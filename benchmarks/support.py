@@ -218,6 +218,7 @@ def _own_stdout() -> IO[bytes]:
 
 def _measure(name: str, cases: list[Case], out: IO[bytes]) -> None:
     from edgerestore.build.emit import Emitter
+    from edgerestore.build.quantizing import Calibration, Quantizer
     from edgerestore.errors import EdgeRestoreError
 
     def tell(what: object) -> None:
@@ -247,7 +248,8 @@ def _measure(name: str, cases: list[Case], out: IO[bytes]) -> None:
             "export_peak_gib": _peak_gib(),
         }
     )
-    emitter = Emitter(source.graph, crops, spec.keep_float)
+    ranges = Calibration(source.graph, crops, "", spec.keep_float)
+    emitter = Emitter(source.graph, Quantizer(ranges))
     for target, precision in cases:
         with tempfile.TemporaryDirectory() as folder:
             tell(_row(source, emitter, _target(target), _precision(precision), Path(folder)))

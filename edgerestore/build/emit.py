@@ -5,20 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
+import msgspec
 import onnx
-from numpy.typing import NDArray
 
+from edgerestore.build.quantizing import Quantizer
 from edgerestore.bundle import PassFacts
 from edgerestore.compress.fp16 import analyse, fp16_from_fp32
-from edgerestore.compress.int8 import Int8, int8_openvino, int8_qdq
 from edgerestore.errors import InputError
 from edgerestore.export.onnx import save_onnx
 from edgerestore.export.openvino import openvino_from_onnx
-from edgerestore.recipe import Target
+from edgerestore.recipe import Int8Rules, Target
 from edgerestore.recipe.scalars import PrecisionName
 
 MODEL_ONNX, MODEL_XML, MODEL_BIN = "model.onnx", "model.xml", "model.bin"
+RANGES = "ranges.json"
+"""What each quantized tensor was seen to hold, and the steps that were made of it."""
 
 
 @dataclass(slots=True)
@@ -27,18 +28,27 @@ class Emitter:
 
     graph: onnx.ModelProto
     """The FP32 deployable form."""
-    crops: NDArray[np.float32]
-    """Calibration, N x 3 x tile x tile in [0, 1]."""
-    keep_float: tuple[str, ...]
-    _quantized: dict[bool, onnx.ModelProto] = field(default_factory=dict)
-    _halves: dict[bool | None, tuple[onnx.ModelProto, PassFacts]] = field(default_factory=dict)
+    quantizer: Quantizer
+    _halves: dict[Int8Rules | None, tuple[onnx.ModelProto, PassFacts]] = field(default_factory=dict)
 
     def emit(
         self, target: Target, precision: PrecisionName, folder: Path
     ) -> tuple[list[str], list[PassFacts]]:
         """Writes into ``folder``; returns file names, the one to open first, and passes."""
         if target.backend == "openvino":
-            return self._openvino(precision, folder)
+            files, passes = self._openvino(target, precision, folder)
+        else:
+            files, passes = self._onnx(target, precision, folder)
+        if precision == "int8":
+            table = self.quantizer.ranges(target.int8)
+            encoded = msgspec.json.format(msgspec.json.encode(table), indent=1)
+            (folder / RANGES).write_bytes(encoded + b"\n")
+            files.append(RANGES)
+        return files, passes
+
+    def _onnx(
+        self, target: Target, precision: PrecisionName, folder: Path
+    ) -> tuple[list[str], list[PassFacts]]:
         model, passes = self.onnx_for(target, precision)
         save_onnx(model, folder / MODEL_ONNX)
         files = [MODEL_ONNX]
@@ -59,39 +69,30 @@ class Emitter:
         if precision == "fp16":
             model, fp16 = self._half(None)
             return model, [fp16]
-        config = Int8(self.keep_float, symmetric=target.int8.symmetric)
-        int8 = PassFacts(name="int8", settings=config.settings(len(self.crops)))
-        model = self.quantized(config)
+        int8 = self.quantizer.facts(target.int8)
         if target.int8.rest == "fp16":
-            model, fp16 = self._half(config.symmetric)
+            model, fp16 = self._half(target.int8)
             return model, [int8, fp16]
-        return model, [int8]
+        return self.quantizer.qdq(target.int8), [int8]
 
-    def quantized(self, config: Int8) -> onnx.ModelProto:
-        """The QDQ graph for these settings, made once."""
-        if config.symmetric not in self._quantized:
-            self._quantized[config.symmetric] = int8_qdq(self.graph, config, self.crops)
-        return self._quantized[config.symmetric]
-
-    def _half(self, symmetric: bool | None) -> tuple[onnx.ModelProto, PassFacts]:
+    def _half(self, rules: Int8Rules | None) -> tuple[onnx.ModelProto, PassFacts]:
         """The FP32 graph, or one that is quantized, in FP16 as far as its ranges allow."""
-        if symmetric not in self._halves:
-            model = self.graph if symmetric is None else self._quantized[symmetric]
-            analysis = analyse(model, self.crops)
+        if rules not in self._halves:
+            model = self.graph if rules is None else self.quantizer.qdq(rules)
+            analysis = analyse(model, self.quantizer.crops)
             facts = PassFacts(name="fp16", settings=analysis.settings())
-            self._halves[symmetric] = fp16_from_fp32(model, analysis.kept), facts
-        return self._halves[symmetric]
+            self._halves[rules] = fp16_from_fp32(model, analysis.kept), facts
+        return self._halves[rules]
 
     def _openvino(
-        self, precision: PrecisionName, folder: Path
+        self, target: Target, precision: PrecisionName, folder: Path
     ) -> tuple[list[str], list[PassFacts]]:
         import openvino
 
         passes = []
         if precision == "int8":
-            config = Int8(self.keep_float)
-            model = int8_openvino(self.graph, config, self.crops, folder)
-            passes = [PassFacts(name="int8", settings=config.settings(len(self.crops)))]
+            model = self.quantizer.openvino(target.int8, folder)
+            passes = [self.quantizer.facts(target.int8)]
         else:
             model = openvino_from_onnx(self.graph, folder)
         compress = precision != "fp32"

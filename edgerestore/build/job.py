@@ -17,12 +17,13 @@ from edgerestore.build.draft import draft_manifest
 from edgerestore.build.emit import Emitter
 from edgerestore.build.finite import finite
 from edgerestore.build.origin import Origin
+from edgerestore.build.quantizing import Calibration, Quantizer
 from edgerestore.build.source import Source, Tiles, onnx_run, prepare
 from edgerestore.build.tiles import Case, Choice, check_tile
 from edgerestore.bundle import Bundle, Manifest, Parity
 from edgerestore.calibration import CalibrationImages, crops
-from edgerestore.compress.int8 import Int8, check_patterns
-from edgerestore.compress.sensitivity import module_sensitivities
+from edgerestore.compress.quantization.products import check_patterns
+from edgerestore.compress.quantization.sensitivity import module_sensitivities
 from edgerestore.errors import AccuracyError, InputError
 from edgerestore.evaluation import ImagePair, Score, evaluate, protocol
 from edgerestore.files import require_writable, sha256_of
@@ -131,7 +132,13 @@ def builder_of(job: Job, report: Report = lambda stage: None) -> Builder:
     keep = (*job.spec.keep_float, *job.keep_float)
     products = [n for n in source.graph.graph.node if n.op_type in ("Conv", "MatMul")]
     check_patterns(job.keep_float, sorted({n.name.partition("#")[0] for n in products}))
-    return Builder(job, source, Emitter(source.graph, calibration, keep), report)
+    ranges = Calibration(source.graph, calibration, job.calibration.sha256, keep, report)
+    return Builder(job, source, Emitter(source.graph, Quantizer(ranges)), report)
+
+
+def _holds(manifest: Manifest) -> bool:
+    """Whether nothing is known to be lost beyond what is allowed."""
+    return manifest.accuracy is None or gate.passes(manifest.accuracy)
 
 
 def _crops(job: Job) -> Tiles:
@@ -162,8 +169,8 @@ class Builder:
     def keeping(self, modules: tuple[str, ...], out: Path) -> Builder:
         """The same network with further modules left in float, written to another folder."""
         job = replace(self.job, keep_float=(*self.job.keep_float, *modules), out=out)
-        keep = (*self.emitter.keep_float, *modules)
-        return replace(self, job=job, emitter=Emitter(self.source.graph, self.emitter.crops, keep))
+        emitter = Emitter(self.source.graph, self.emitter.quantizer.keeping(modules))
+        return replace(self, job=job, emitter=emitter)
 
     def build(self, target: Target, precision: PrecisionName) -> Bundle:
         """Writes one bundle. Raises AccuracyError where the job refuses what it lost."""
@@ -178,7 +185,22 @@ class Builder:
         return Bundle(self.job.out / name, manifest)
 
     def _verified(self, draft: Bundle, target: Target) -> Manifest:
-        """Executes the bundle where it can be, and holds its accuracy against the gate."""
+        """With what it was seen to do, under the target's options or those it falls back to.
+
+        Raises AccuracyError where the job refuses what was lost.
+        """
+        manifest = self._executed(draft, target)
+        careful = target.fallback.get(manifest.precision)
+        if careful and not _holds(manifest):
+            facts = msgspec.structs.replace(manifest.target, options=careful)
+            other = msgspec.structs.replace(draft.manifest, target=facts)
+            manifest = self._executed(Bundle(draft.path, other), target)
+        if self.job.refuses and manifest.accuracy is not None and not _holds(manifest):
+            raise self._missed(draft, target, manifest.accuracy)
+        return manifest
+
+    def _executed(self, draft: Bundle, target: Target) -> Manifest:
+        """Executes the bundle where it can be, and sets its accuracy against FP32's."""
         backend = find_backend(target.backend)
         executes = backend.why_not() is None
         run: Callable[[Tiles], Tiles]
@@ -202,8 +224,6 @@ class Builder:
             parity = Parity(status="compiled, not executed", runtime=runtime)
         else:
             parity = Parity(status="not compiled, not executed", runtime="none")
-        if self.job.refuses and accuracy is not None and not gate.passes(accuracy):
-            raise self._missed(draft, accuracy)
         return msgspec.structs.replace(draft.manifest, accuracy=accuracy, parity=parity)
 
     def _accuracy(
@@ -227,18 +247,14 @@ class Builder:
         how = f"{how}; {where}"
         return gate.judge(precision, job.evaluation_name, how, self.source.scores, own)
 
-    def _missed(self, draft: Bundle, accuracy: bundles.Accuracy) -> AccuracyError:
+    def _missed(self, draft: Bundle, target: Target, accuracy: bundles.Accuracy) -> AccuracyError:
         modules = []
         precision = draft.manifest.precision
         if precision == "int8":
             self.report(f"{draft.name}: looking for the layers that hurt most")
-            symmetric = any(
-                p.name == "int8" and p.settings["symmetric"] for p in draft.manifest.passes
-            )
+            quantizer = self.emitter.quantizer
             modules = module_sensitivities(
-                self.source.graph,
-                self.emitter.quantized(Int8(self.emitter.keep_float, symmetric)),
-                self.emitter.crops[:SENSITIVITY_CROPS],
+                quantizer.calibration.done, target.int8, quantizer.crops[:SENSITIVITY_CROPS]
             )
         return AccuracyError(
             gate.verdict(draft.name, accuracy), gate.explanation(draft.name, accuracy, modules)
@@ -260,7 +276,7 @@ class Builder:
             return manifest
         calibration = bundles.CalibrationFacts(
             name=job.calibration.name,
-            crops=len(self.emitter.crops),
+            crops=len(self.emitter.quantizer.crops),
             sha256=job.calibration.sha256,
         )
         return msgspec.structs.replace(manifest, calibration=calibration)

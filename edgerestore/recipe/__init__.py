@@ -39,6 +39,8 @@ class Int8Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     symmetric: bool = False
     """All zero points 0, as TensorRT demands."""
+    symmetric_factors: bool = False
+    """Zero points 0 where two activations are multiplied: OpenVINO computes others in float."""
     rest: Literal["fp32", "fp16"] = "fp32"
     """Type of what is not quantized."""
 
@@ -74,6 +76,8 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     precisions: tuple[PrecisionName, ...]
     options: dict[PrecisionName, dict[str, str]] = {}
     """Runtime options for each precision."""
+    fallback: dict[PrecisionName, dict[str, str]] = {}
+    """Runtime options in place of ``options`` where a bundle would miss its accuracy gate."""
     compute_capabilities: tuple[str, ...] = ()
     """GPU generations that an engine is built for ahead of time."""
     int8: Int8Rules = Int8Rules()

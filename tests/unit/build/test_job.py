@@ -94,7 +94,8 @@ def test_rtx_ships_an_engine_that_its_own_compiler_built(
     built: dict[str, Bundle], precision: str
 ) -> None:
     bundle = case(built, f"{precision}-rtx-tensorrt")
-    assert list(bundle.manifest.files) == ["model.onnx", "engine.plan"]
+    ranges = ["ranges.json"] if precision == "int8" else []
+    assert list(bundle.manifest.files) == ["model.onnx", "engine.plan", *ranges]
     assert bundle.manifest.files["engine.plan"] > 100_000
     if find_backend("tensorrt-rtx").why_not() is not None:
         assert bundle.manifest.parity.status == "compiled, not executed"
@@ -104,7 +105,8 @@ def test_rtx_ships_an_engine_that_its_own_compiler_built(
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_jetson_ships_a_graph_and_claims_nothing(built: dict[str, Bundle], precision: str) -> None:
     bundle = built[f"{precision}-jetson-tensorrt"]
-    assert list(bundle.manifest.files) == ["model.onnx"]
+    ranges = ["ranges.json"] if precision == "int8" else []
+    assert list(bundle.manifest.files) == ["model.onnx", *ranges]
     if find_backend("tensorrt").why_not() is not None:
         assert bundle.manifest.parity.status == "not compiled, not executed"
         assert bundle.manifest.parity.runtime == "none"
@@ -177,6 +179,27 @@ def test_fp16_says_which_operators_stay_in_fp32_and_why(built: dict[str, Bundle]
     ]
     first = f"would break: {len(means)} ReduceMean: reducemean#1, a sum of 576 terms (behind "
     assert first in notes[0]
+
+
+def test_int8_bundles_hold_the_ranges_that_they_were_made_from(built: dict[str, Bundle]) -> None:
+    found = {}
+    for name in ("int8-x86-onnxruntime", "int8-x86-openvino", "int8-jetson-tensorrt"):
+        bundle = built[name]
+        table = json.loads((bundle.path / "ranges.json").read_bytes())
+        assert table["calibration_sha256"] == bundle.manifest.calibration.sha256
+        settings = next(p.settings for p in bundle.manifest.passes if p.name == "int8")
+        assert table["range_estimator"] == settings["range_estimator"]
+        assert table["schemes_tried"][0]["range_estimator"] == settings["range_estimator"]
+        assert len(table["tensors"]) > 100
+        found[name] = {tensor: entry["seen"] for tensor, entry in table["tensors"].items()}
+        for entry in table["tensors"].values():
+            low, high = entry["held"]
+            assert low <= 0 <= high
+            assert entry["read_by"]
+            if name == "int8-jetson-tensorrt":
+                assert (entry["zero_point"], entry["integers"]) == (0, "int8")
+    # One calibration, several dialects.
+    assert len({json.dumps(seen, sort_keys=True) for seen in found.values()}) == 1
 
 
 def test_keep_float_reaches_every_runtime(built: dict[str, Bundle]) -> None:

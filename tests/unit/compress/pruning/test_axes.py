@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from edgerestore.compress.pruning.axes import Axis, axes_of, selection_without
 from edgerestore.compress.pruning.budget import without
-from edgerestore.compress.rewrites import deployable
+from edgerestore.compress.rewrites import REWRITES, deployable
 from edgerestore.errors import InputError
 from edgerestore.models import ModelSpec, build_network, find_model
 
@@ -67,6 +67,28 @@ def test_network_without_units_is_the_network_in_which_nothing_reads_them(spec: 
         assert largest_error(quiet, pruned, image) < TOLERANCE, axis.name
         assert largest_error(network, pruned, image) > TOLERANCE, axis.name
     assert normalised == 1
+
+
+@pytest.mark.parametrize("model", ["esrt_s_x2", "drt_s"])
+def test_every_rewrite_is_exact_on_a_network_pruned_everywhere(model: str, filled_network) -> None:
+    network = filled_network(model)
+    draw = torch.Generator().manual_seed(0)
+    removed = {}
+    for axis in axes_of(network, SIDE):
+        width = axis.units // max(axis.heads, 1)
+        gone = {u for u in range(width) if torch.rand((), generator=draw) < 0.4} - {0}
+        # Heads stay of one width, each without other units.
+        heads = range(max(axis.heads, 1))
+        removed[axis] = {head * width + (u + head) % width for head in heads for u in gone}
+    pruned = without(network, removed)
+    assert sum(p.numel() for p in pruned.parameters()) < 0.6 * sum(
+        p.numel() for p in network.parameters()
+    )
+    for height, width in ((32, 32), (48, 16)):
+        image = torch.rand(1, 3, height, width, generator=draw)
+        for name in ("", *REWRITES):
+            rewritten, _ = deployable(pruned, (name,) if name else ())
+            assert largest_error(pruned, rewritten, image) < TOLERANCE, name or "all"
 
 
 def test_recursion_is_one_axis_for_all_calls() -> None:

@@ -1,0 +1,1 @@
+"""Post-training INT8: one calibration, and a graph in the dialect of each runtime."""

@@ -1,0 +1,137 @@
+"""A network whose ranges are known: collected once, whatever it is then built for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import onnx
+
+from edgerestore.compress.quantization.estimators import ESTIMATORS
+from edgerestore.compress.quantization.plan import Plan
+from edgerestore.compress.quantization.products import Product, matches, pairs_of, products_of
+from edgerestore.compress.quantization.qdq import qdq_from_plan
+from edgerestore.compress.quantization.ranges import Seen, collect
+from edgerestore.compress.quantization.smoothing import smoothed
+from edgerestore.compress.quantization.steps import Steps, steps_of
+from edgerestore.compress.running import Crops, psnr_db, run_graph
+from edgerestore.recipe import Int8Rules
+
+STRENGTHS = (0.5, 0.0)
+"""Of smoothing; the first is the paper's."""
+ASYMMETRIC = Int8Rules()
+"""What schemes are compared by: the rules that ask for least."""
+COLLECTED, JUDGED = 36, 8
+"""Crops, spread over all, that ranges are collected and schemes compared on."""
+
+
+class Scheme(msgspec.Struct, frozen=True):
+    """What calibration leaves open, and measurement decides for each network."""
+
+    estimator: str
+    """A key of ESTIMATORS."""
+    smoothing: float
+    """0 for none."""
+
+
+SCHEMES = tuple(Scheme(name, strength) for strength in STRENGTHS for name in ESTIMATORS)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How near one scheme came to the FP32 network, in PSNR over the values of each crop."""
+
+    scheme: Scheme
+    mean_db: float
+    worst_db: float
+
+    @property
+    def score(self) -> float:
+        """A scheme that spares most crops and ruins one is no good, nor the reverse."""
+        return self.mean_db + self.worst_db
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """An FP32 graph with everything known that its INT8 forms need."""
+
+    graph: onnx.ModelProto
+    """Smoothed, where that was chosen: still the same function."""
+    products: tuple[Product, ...]
+    seen: dict[str, Seen]
+    """Of each tensor that is quantized."""
+    scheme: Scheme
+    trials: tuple[Trial, ...]
+    """What the scheme was chosen from, best first."""
+
+    def plan(
+        self, rules: Int8Rules, keep_float: Sequence[str] = (), only: str | None = None
+    ) -> Plan:
+        """By the rules of one target, with further modules in float, or with all but one."""
+        products = [
+            product
+            for product in self.products
+            if not matches(product.node, keep_float) and only in (None, product.module)
+        ]
+        pairs = pairs_of(self.graph, products)
+        factors = pairs_of(self.graph, [p for p in products if p.weight is None])
+        steps = {}
+        for tensor in pairs:
+            seen = self.seen[tensor]
+            factor = rules.symmetric_factors and tensor in factors and seen.low < 0
+            steps[tensor] = self._steps(seen, symmetric=rules.symmetric or factor)
+        return Plan(self.graph, tuple(products), pairs, steps)
+
+    def _steps(self, seen: Seen, *, symmetric: bool) -> Steps:
+        bounds = ESTIMATORS[self.scheme.estimator](seen, symmetric)
+        return steps_of(bounds, symmetric=symmetric)
+
+
+def calibrate(
+    graph: onnx.ModelProto,
+    crops: Crops,
+    keep_float: Sequence[str],
+    report: Callable[[str], None] = lambda stage: None,
+) -> Calibrated:
+    """Collects ranges, and chooses the scheme that loses least on the crops.
+
+    ``graph`` is an FP32 graph of one tile, ``crops`` are N x 3 x tile x tile in [0, 1], and
+    ``keep_float`` patterns over module names. Schemes are compared by running their quantize
+    and dequantize pairs in ONNX Runtime against the FP32 graph.
+    """
+    judged = _spread(crops, JUDGED)
+    expected = run_graph(graph, judged)
+    found: list[tuple[Trial, Calibrated]] = []
+    for strength in STRENGTHS:
+        report(f"collecting ranges{f', smoothed by {strength}' if strength else ''}")
+        made = collected(graph, crops, keep_float, Scheme(next(iter(ESTIMATORS)), strength))
+        for name in ESTIMATORS:
+            report(f"trying ranges by {name}")
+            made = dataclasses.replace(made, scheme=Scheme(name, strength))
+            found.append((_tried(made, judged, expected), made))
+    found.sort(key=lambda pair: -pair[0].score)
+    trials = tuple(trial for trial, _ in found)
+    return dataclasses.replace(found[0][1], trials=trials)
+
+
+def collected(
+    graph: onnx.ModelProto, crops: Crops, keep_float: Sequence[str], scheme: Scheme
+) -> Calibrated:
+    """Collects ranges for one scheme, without trying others."""
+    crops = _spread(crops, COLLECTED)
+    even = smoothed(graph, keep_float, crops, scheme.smoothing) if scheme.smoothing else graph
+    products = tuple(products_of(even, keep_float))
+    return Calibrated(even, products, collect(even, pairs_of(even, products), crops), scheme, ())
+
+
+def _spread(crops: Crops, count: int) -> Crops:
+    spread: Crops = crops[np.linspace(0, len(crops) - 1, min(count, len(crops))).astype(int)]
+    return spread
+
+
+def _tried(made: Calibrated, crops: Crops, expected: Crops) -> Trial:
+    found = psnr_db(run_graph(qdq_from_plan(made.plan(ASYMMETRIC)), crops), expected)
+    return Trial(made.scheme, float(found.mean()), float(found.min()))

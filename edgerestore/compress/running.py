@@ -1,0 +1,55 @@
+"""FP32 and quantize-dequantize graphs, run in ONNX Runtime while a network is compressed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from edgerestore.export.onnx import INPUT, OUTPUT
+
+Crops = NDArray[np.float32]
+"""N x 3 x tile x tile in [0, 1]."""
+Values = dict[str, NDArray[np.float32]]
+
+
+def run_graph(model: onnx.ModelProto, crops: Crops) -> Crops:
+    """What the graph returns for each crop, one at a time."""
+    return np.concatenate([values[OUTPUT] for values in values_over(model, [OUTPUT], crops)])
+
+
+def values_over(model: onnx.ModelProto, names: Sequence[str], crops: Crops) -> Iterator[Values]:
+    """Some of a graph's tensors for each crop, the input's among them if it is named."""
+    import onnxruntime
+
+    inner = [name for name in names if name != INPUT]
+    exposed = onnx.ModelProto()
+    exposed.CopyFrom(model)
+    ends = {value.name for value in model.graph.output}
+    exposed.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        for name in inner
+        if name not in ends
+    )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # Fusions would take longer to find than some crops take to run.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    session = onnxruntime.InferenceSession(
+        exposed.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    for crop in crops:
+        found = session.run(inner, {INPUT: crop[None]}) if inner else []
+        values = dict(zip(inner, found, strict=True))
+        yield {INPUT: crop[None], **values} if len(inner) < len(names) else values
+
+
+def psnr_db(result: Crops, expected: Crops) -> NDArray[np.float64]:
+    """Of each crop, at a peak of 1."""
+    squares = (result.astype(np.float64) - expected) ** 2
+    error: NDArray[np.float64] = np.maximum(squares.mean(axis=(1, 2, 3)), 1e-30)
+    decibels: NDArray[np.float64] = -10 * np.log10(error)
+    return decibels
