@@ -27,10 +27,12 @@ from edgerestore.bundle import (
 
 HOST_TESTS = [
     "models/*.py",
-    "train/test_data.py",
-    "train/test_distillation.py",
-    "train/test_loader.py",
+    "train/data/test_crops.py",
+    "train/data/test_loader.py",
+    "train/data/test_shards.py",
+    "train/test_card.py",
     "train/test_depthwise.py",
+    "train/test_distillation.py",
     "train/test_journal.py",
     "train/test_loop.py",
     "train/test_optimisation.py",
@@ -38,7 +40,6 @@ HOST_TESTS = [
     "train/test_processes.py",
     "train/test_provenance.py",
     "train/test_recursions.py",
-    "train/test_shards.py",
     "train/test_starting.py",
     "train/test_objectives.py",
     "train/test_validation.py",
