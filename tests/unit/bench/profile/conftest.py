@@ -9,10 +9,7 @@ import numpy as np
 import pytest
 
 from edgerestore.bundle import (
-    Contract,
-    Costs,
     Manifest,
-    ModelFacts,
     Parity,
     TargetFacts,
     write_manifest,
@@ -25,7 +22,9 @@ HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 @pytest.fixture
-def attention_bundle(tmp_path: Path) -> Callable[..., Path]:
+def attention_bundle(
+    tmp_path: Path, small_manifest: Callable[..., Manifest]
+) -> Callable[..., Path]:
     """Writes one for a backend and precision. The second product of INT8 attention is in float."""
     pytest.importorskip("onnx")
 
@@ -37,9 +36,18 @@ def attention_bundle(tmp_path: Path) -> Callable[..., Path]:
             write_probe(folder, probe, probe)
             files = write_model(folder, backend, data)
             options = {"INFERENCE_PRECISION_HINT": HINTS[precision]}
-            write_manifest(
-                folder, manifest(folder, files, backend, options if backend == "openvino" else {})
+            if backend != "openvino":
+                options = {}
+            manifest = small_manifest(
+                folder / files[0],
+                name="attention",
+                scale=1,
+                tile=SIDE,
+                target=TargetFacts(name="cpu", backend=backend, device="CPU", options=options),
+                files={name: (folder / name).stat().st_size for name in files},
+                parity=Parity(status="verified", runtime="test", floor_db=-100.0),
             )
+            write_manifest(folder, manifest)
         return path
 
     return make
@@ -111,28 +119,3 @@ def attention_onnx(*, int8: bool) -> bytes:
     graph = helper.make_graph(nodes, "attention", ends[:1], ends[1:], held)
     opset = [helper.make_opsetid("", 20)]
     return bytes(helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString())
-
-
-def manifest(folder: Path, files: list[str], backend: str, options: dict[str, str]) -> Manifest:
-    return Manifest(
-        schema=1,
-        model=ModelFacts(
-            name="attention", task="denoising", scale=1, border=0, config={}, params=0,
-            weights_sha256="0" * 64,
-        ),
-        precision="fp32",
-        target=TargetFacts(name="cpu", backend=backend, device="CPU", options=options),
-        contract=Contract(
-            input_name="input", output_name="output", batch=1, channels=3, tile=SIDE, overlap=2,
-            value_range=(0.0, 1.0),
-        ),
-        files={name: (folder / name).stat().st_size for name in files},
-        passes=(),
-        costs=Costs(
-            params=0, macs=0, activations=0, attention_score_bytes=0, not_counted={}, operators={}
-        ),
-        calibration=None,
-        accuracy=None,
-        parity=Parity(status="verified", runtime="test", floor_db=-100.0),
-        tools={},
-    )  # fmt: skip
