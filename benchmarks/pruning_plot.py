@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 480, 380, 70, 56, 24, 60
 COLOURS = {"fp32": "#1b6ca8", "int8": "#b5544d"}
 INK, FAINT, PAPER, SHADE = "#222222", "#d8d8d8", "#ffffff", "#7d6b91"
-LEAST_SHARE, LEAST_LOSS_DB = 0.4, 0.3
-"""Where the axes end at least: MACs and latency left, and decibels lost."""
+LEAST_SHARE, MOST_LATENCY, LOSS_STEP_DB = 0.4, 1.25, 0.25
+"""Where axes end: MACs left, latency left, and decibels lost in whole steps."""
 TICKS = 5
 
 Places = list[tuple[float, float]]
@@ -30,12 +31,12 @@ def write_plot(path: Path, curves: Sequence[Curve]) -> None:
     draw = ImageDraw.Draw(image)
     for row, curve in enumerate(curves):
         losses = [_loss(curve, point) for point in curve.points]
-        most = max(LEAST_LOSS_DB, *losses)
+        most = LOSS_STEP_DB * max(1, math.ceil(max(losses) / LOSS_STEP_DB))
         panel = _Panel(draw, 0, row * HEIGHT, f"{curve.model}: PSNR-Y lost, dB", 0.0, most)
         panel.line(
             [(_share(curve, p), y) for p, y in zip(curve.points, losses, strict=True)], SHADE
         )
-        panel = _Panel(draw, WIDTH, row * HEIGHT, f"{curve.model}: latency left", 0.0, 1.1)
+        panel = _Panel(draw, WIDTH, row * HEIGHT, f"{curve.model}: latency left", 0.0, MOST_LATENCY)
         panel.line([(LEAST_SHARE, LEAST_SHARE), (1.0, 1.0)], FAINT)
         for number, (precision, colour) in enumerate(COLOURS.items()):
             shares = [(_share(curve, p), p.latency[precision].ratio) for p in curve.points]
