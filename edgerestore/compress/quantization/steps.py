@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from edgerestore.compress.quantization.estimators import Range
 
-SMALLEST_STEP = 1e-9
-"""What is always 0 still needs a step."""
+STEP_OF_ZERO = 2.0**-14
+"""What is always 0 still needs a step: the smallest that FP16 holds without losing bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ def steps_of(bounds: Range, *, symmetric: bool) -> Steps:
     """The steps that hold a range. 0 is one of them: what pads a convolution must be exact."""
     low, high = min(float(bounds[0]), 0.0), max(float(bounds[1]), 0.0)
     if symmetric:
-        return Steps(max(max(-low, high) / 127, SMALLEST_STEP), 0, signed=True)
-    scale = max((high - low) / 255, SMALLEST_STEP)
+        return Steps(max(-low, high) / 127 or STEP_OF_ZERO, 0, signed=True)
+    scale = (high - low) / 255 or STEP_OF_ZERO
     return Steps(scale, int(np.clip(round(-low / scale), 0, 255)), signed=False)
 
 
@@ -57,7 +57,8 @@ class Int8Weight:
 def int8_weight(weight: NDArray[np.float32], axis: int) -> Int8Weight:
     """Rounds a weight to integers from -127 to 127 along its output channels."""
     others = tuple(i for i in range(weight.ndim) if i != axis)
-    scales = np.maximum(np.abs(weight).max(axis=others) / 127, SMALLEST_STEP).astype(np.float32)
+    scales = (np.abs(weight).max(axis=others) / 127).astype(np.float32)
+    scales[scales == 0] = STEP_OF_ZERO
     shape = [1] * weight.ndim
     shape[axis] = -1
     integers = np.clip(np.round(weight / scales.reshape(shape)), -127, 127)
