@@ -78,6 +78,26 @@ class Counting(nn.Module):
 
 def counting():
     return Counting()
+
+class Loud(nn.Module):
+    '''Reaches 1e5 between two convolutions.'''
+    def __init__(self):
+        super().__init__()
+        self.up = nn.Conv2d(3, 3, 1, bias=False)
+        self.down = nn.Conv2d(3, 3, 1, bias=False)
+
+    def forward(self, x):
+        return x + self.down(torch.relu(self.up(x)))
+
+def loud():
+    return Loud()
+
+class Root(Loud):
+    def forward(self, x):
+        return torch.sqrt(self.up(x) - 1e6)
+
+def root():
+    return Root()
 """
 
 
@@ -107,6 +127,8 @@ def folder(tmp_path_factory) -> Path:
     ):
         state = seeded(call_factory(place / file, function).state_dict())
         torch.save({"params_ema": state}, place / f"{function}.pth")
+    eye = torch.eye(3)[..., None, None]
+    torch.save({"up.weight": 1e5 * eye, "down.weight": -0.5e-5 * eye}, place / "loud.pth")
     torch.save({"conv.weight": torch.ones(3, 3, 1, 1), "conv.bias": torch.ones(3)}, place / "c.pt")
     return place
 
@@ -284,6 +306,36 @@ def test_bad_network_is_one_line_and_leaves_nothing(
     assert (code, stdout) == (3, "")
     assert list(tmp_path.iterdir()) == []
     assert sorted(folder.iterdir()) == before
+
+
+DECLARED = "--scale 1 --size-multiple 1 --size-minimum 8 --value-range 0,1 --tile 16"
+
+
+def test_network_that_would_overflow_in_fp16_is_built_and_says_what_stays(
+    folder: Path, tmp_path: Path, edgerestore
+) -> None:
+    done = edgerestore(
+        "build", "--network", "nets.py:loud", "--weights", "loud.pth", *DECLARED.split(),
+        "--target", "jetson-tensorrt", "--precision", "fp16", "--out", tmp_path, cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = next(line for line in done.stdout.splitlines() if line.startswith("nets in fp16"))
+    assert "3 of 4 operators stay in FP32 that FP16 would break: 2 Conv: up#1, " in said
+    assert "reaches 1e+05" in said
+    (bundle,) = read_all(tmp_path)
+    (settings,) = (p.settings for p in bundle.manifest.passes if p.name == "fp16")
+    assert set(settings["kept"]) == {"up#1", "relu#1", "down#1"}
+
+
+def test_network_that_gives_nan_is_one_line(folder: Path, tmp_path: Path, edgerestore) -> None:
+    done = edgerestore(
+        "build", "--network", "nets.py:root", "--weights", "loud.pth", *DECLARED.split(),
+        *BUILD.split(), "fp32", "--out", tmp_path / "out", cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 1
+    said = "edgerestore: nets: 768 of 768 values are NaN or infinite in its output for tile 1"
+    assert done.stderr.splitlines()[-1].startswith(said)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_operator_that_backends_refuse_is_one_line(
