@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edgerestore.compress.fp16.graphs import FLOAT, inferred, shapes_of, tensors_of
+from edgerestore.compress.fp16.graphs import FLOAT, shapes_of, tensors_of
 from edgerestore.compress.fp16.sums import sum_nodes
 from edgerestore.export.onnx import INPUT
 
@@ -54,13 +54,13 @@ class Ranges:
 
 
 def ranges_on(model: onnx.ModelProto, crops: NDArray[np.float32], headroom: float) -> Ranges:
-    """Runs an FP32 graph on crops, 3 x H x W each, one by one in ONNX Runtime.
+    """Runs an FP32 graph, inferred, on crops of 3 x H x W, one by one in ONNX Runtime.
 
     ``headroom`` is how many times larger than any value seen FP16's largest must be.
     """
     import onnxruntime
 
-    measuring = _Measuring(inferred(model), LARGEST_HALF / headroom)
+    measuring = _Measuring(model, LARGEST_HALF / headroom)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     # Fusions would skip tensors, and thousands of statistics take long to optimise.
