@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -208,7 +208,7 @@ class _Judge:
 
 
 def _too_large(what: str, found: Range, headroom: float) -> str:
-    if not isfinite(found.largest):
-        return f"{what} is not finite in FP32 already"
+    if not LARGEST_HALF / headroom < found.largest < inf:
+        return f"{what} holds NaN or infinity in FP32 already"
     share = f"{found.overflowing:.2%} of it beyond {LARGEST_HALF / headroom:.0f}"
     return f"{what} reaches {found.largest:.3g}, {share}; FP16 ends at {LARGEST_HALF:.0f}"

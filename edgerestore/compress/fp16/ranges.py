@@ -27,6 +27,7 @@ class Range:
     """Magnitudes of one tensor, or of one internal sum, over all crops."""
 
     largest: float
+    """Of those that are numbers: ONNX Runtime passes NaN by."""
     smallest: float
     overflowing: float
     """Share of values that FP16 cannot hold, the headroom included, NaN among them."""
@@ -91,8 +92,8 @@ def range_of(values: NDArray[np.float32]) -> Range:
     )
 
 
-Statistics = tuple[str, str, str, str, str]
-"""Outputs that hold largest, smallest, share in range, share below normal and share not 0."""
+Statistics = tuple[str, str, str, str, str, str]
+"""Outputs: largest, smallest, 1 if all are in range, share in range, below normal and not 0."""
 
 
 class _Measuring:
@@ -123,18 +124,16 @@ class _Measuring:
 
     def _statistics(self, tensor: str) -> Statistics:
         size = self._node("Abs", tensor)
-        below, positive = self._node("Less", size, _own("normal")), self._node("Sign", size)
-        within = self._node("LessOrEqual", size, _own("limit"))
+        within = self._node("Cast", self._node("LessOrEqual", size, _own("limit")), to=FLOAT)
+        below = self._node("Cast", self._node("Less", size, _own("normal")), to=FLOAT)
         return (
             self._output(self._node("ReduceMax", size)),
             self._output(self._node("ReduceMin", size)),
-            self._output(self._mean(within)),
-            self._output(self._mean(below)),
-            self._output(self._node("ReduceMean", positive)),
+            self._output(self._node("ReduceMin", within)),
+            self._output(self._node("ReduceMean", within)),
+            self._output(self._node("ReduceMean", below)),
+            self._output(self._node("ReduceMean", self._node("Sign", size))),
         )
-
-    def _mean(self, truths: str) -> str:
-        return self._node("ReduceMean", self._node("Cast", truths, to=FLOAT))
 
     def _node(self, operator: str, *inputs: str, **attributes: int) -> str:
         if operator.startswith("Reduce"):
@@ -160,6 +159,8 @@ def _join(
     found: dict[str, NDArray[np.float32]],
 ) -> None:
     for name, outputs in statistics.items():
-        largest, smallest, within, below, filled = (float(found[output]) for output in outputs)
-        measured = Range(largest, smallest, 1 - within, max(0.0, below - (1 - filled)))
+        largest, smallest, whole, within, below, filled = (float(found[name]) for name in outputs)
+        # A mean of many ones need not be 1.
+        overflowing = 0.0 if whole else 1 - within
+        measured = Range(largest, smallest, overflowing, max(0.0, below - (1 - filled)))
         ranges[name] = ranges[name].joined(measured) if name in ranges else measured

@@ -158,10 +158,11 @@ def test_long_sums_stay_and_short_ones_do_not(operator: str, attributes: dict) -
     assert "terms" in found[f"the_{operator}"]
 
 
-def test_infinity_in_fp32_is_named_as_such() -> None:
-    graph = graph_of([node("Exp", ["m"]), node("Mul", [INPUT, "w"], "m")][::-1], {"w": 500.0})
+@pytest.mark.parametrize(("operator", "gain"), [("Exp", 500.0), ("Log", -1.0)])
+def test_infinity_and_nan_in_fp32_are_named_as_such(operator: str, gain: float) -> None:
+    graph = graph_of([node("Mul", [INPUT, "w"], "m"), node(operator, ["m"])], {"w": gain})
     found = analyse(graph, np.ones((1, 3, 4, 4), np.float32)).kept
-    assert "not finite in FP32 already" in found["the_Exp"]
+    assert "holds NaN or infinity in FP32 already" in found[f"the_{operator}"]
 
 
 @pytest.mark.parametrize(("scale", "stays"), [(1e-4, False), (3e-5, False), (1e-5, True)])
