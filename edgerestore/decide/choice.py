@@ -72,8 +72,8 @@ def front(options: Sequence[Option]) -> set[str]:
 def choose(options: Sequence[Option], limits: Limits) -> Choice:
     """The fastest within the limits or, with a limit of latency, the most accurate.
 
-    What cannot be told from it, or may not keep the limits, counts only where it would be
-    preferred: then the choice is undecided.
+    Where another may be faster by more than the margin, or as fast and more accurate, as far as
+    the intervals tell, the choice is undecided; so it is where the best may miss a limit.
     """
     sure = [o for o in options if keeps(o, limits) == "yes"]
     possible = [o for o in options if keeps(o, limits) != "no"]
@@ -97,18 +97,19 @@ def _best(options: Sequence[Option], limits: Limits) -> tuple[Option, list[Optio
         options = [option for option in options if _steps(option) == accurate]
     first = options[0]
     fastest = min(options, key=lambda option: ratio(option, first).median)
-    others = [option for option in options if option is not fastest]
-    seen = {option.label: ratio(option, fastest) for option in others}
-    same = 1 + LATENCY_MARGIN
-    equals = [
-        option
-        for option in others
-        if _high(seen[option.label]) <= same
-        or (_low(seen[option.label]) <= 1 and _steps(option) == _steps(fastest))
-    ]
-    best = min([fastest, *equals], key=lambda option: (_steps(option), option.file_bytes))
-    unsure = [o for o in others if _low(seen[o.label]) <= same and _steps(o) < _steps(best)]
-    return best, unsure
+    slower = 1 + LATENCY_MARGIN
+    equals = [o for o in options if o is fastest or _high(ratio(o, fastest)) <= slower]
+    best = min(equals, key=lambda option: (_steps(option), option.file_bytes))
+    rivals = []
+    for option in options:
+        low = _low(ratio(option, best))
+        may_be_faster = low < 1 - LATENCY_MARGIN
+        may_be_as_fast = low <= slower and option not in equals
+        if option is not best and (
+            may_be_faster or (may_be_as_fast and _steps(option) < _steps(best))
+        ):
+            rivals.append(option)
+    return best, rivals
 
 
 def _steps(option: Option) -> int:
