@@ -42,7 +42,10 @@ class Origin:
 
 
 def origin_of_model(spec: ModelSpec, weights: Path | None) -> Origin:
-    """One of our models, as pruned as its weights are. Raises InputError where there are no weights, or several tasks."""
+    """One of our models, as pruned as its weights are.
+
+    Raises InputError where there are no weights, or several tasks.
+    """
     if spec.tasks:
         raise InputError(
             f"'{spec.name}' holds several tasks, and a bundle is of one; "
