@@ -27,19 +27,28 @@ def prune(
     out: Annotated[
         Path | None, typer.Option(help="Where the rounds go; runs/<model>-pruned.")
     ] = None,
+    macs: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=0.99, help="Share of the MACs to go; else as the recipe says."),
+    ] = None,
     resume: Resume = False,
     json: Json = False,
 ) -> None:
     """Prunes a model's trained network in rounds, and trains what is left after each."""
+    import msgspec
+
     from edgerestore.errors import EdgeRestoreError, RecipeError
 
     read = read_training(recipe)
     if read.recipe.prune is None:
         raise RecipeError(f"{recipe}: has no [prune] table")
+    settings = read.recipe.prune
+    if macs is not None:
+        settings = msgspec.structs.replace(settings, macs=macs, latency=None)
     spec = read.spec
     out = out or Path("runs", f"{spec.name}-pruned")
     try:
-        journal = _prune(read, read.recipe.prune, data, out, resume)
+        journal = _prune(read, settings, data, out, resume)
     except KeyboardInterrupt:
         stopped = EdgeRestoreError(f"interrupted; --resume --out {out} continues the run")
         stopped.exit_code = 130

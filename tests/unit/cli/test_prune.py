@@ -19,7 +19,7 @@ amp = "fp32"
 clean = ["pictures"]
 degradation = { kind = "noise", sigma = [20, 20] }
 [prune]
-macs = 0.03
+latency = 0.5
 rounds = 1
 batches = 1
 parts = ["hidden"]
@@ -37,6 +37,7 @@ def test_prune_writes_weights_that_say_their_widths(
     recipe: Path, pictures: Path, tmp_path: Path, edgerestore
 ) -> None:
     arguments = ("prune", recipe, "--data", pictures.parent, "--out", tmp_path / "run")
+    arguments += ("--macs", 0.03)
     done = edgerestore(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
@@ -58,7 +59,8 @@ def test_prune_writes_weights_that_say_their_widths(
     ("old", "new", "message"),
     [
         ("[prune]", "[build]", "unknown key"),
-        ("macs = 0.03", "macs = 1.5", "`float` < 1"),
+        ("latency = 0.5", "macs = 1.5", "`float` < 1"),
+        ("latency = 0.5", "", "give either macs or latency"),
         ('["hidden"]', '["layers"]', "Invalid enum value 'layers'"),
         ('["hidden"]', "[]", "parts is empty"),
     ],
