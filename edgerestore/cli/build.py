@@ -282,8 +282,8 @@ def fp16_notes(made: list[Bundle]) -> list[str]:
         if done.name == "fp16"
     }
     return [
-        f"{model} in {precision}: {len(found['kept'])} of {found['nodes']} operators stay in FP32 "
-        f"that FP16 would break: {'; '.join(found['summary'])}"
+        f"{model} in {precision}: {len(found['kept'])} of {found['nodes']} operators stay in FP32: "
+        f"{'; '.join(found['summary'])}"
         for (model, precision), found in settings.items()
         if found["kept"]
     ]

@@ -10,12 +10,14 @@ from torch import nn
 from edgerestore.build.source import onnx_run
 from edgerestore.bundle import probe_psnr_db
 from edgerestore.compress.fp16 import analyse, fp16_from_fp32, rounded
+from edgerestore.compress.fp16.analysis import READS_IMAGE
 from edgerestore.compress.fp16.graphs import FLOAT, HALF
 from edgerestore.compress.rewrites.sparse import SortedAttention
 from edgerestore.export.onnx import INPUT, OUTPUT, onnx_from_module
 from edgerestore.models.drsformer import TopKAttention
 
 LOWEST_PSNR_DB = 60.0
+X, READER = "x", "the_reader"
 
 
 class Loud(nn.Module):
@@ -23,13 +25,17 @@ class Loud(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.first = nn.Conv2d(3, 3, 1)
         self.quiet = nn.Conv2d(3, 3, 1, bias=False)
         self.loud = nn.Conv2d(3, 3, 1, bias=False)
         self.back = nn.Conv2d(3, 3, 1, bias=False)
+        self.first.requires_grad_(False).weight.copy_(torch.eye(3)[..., None, None])
+        self.first.bias.zero_()
         for conv, gain in ((self.quiet, 0.5), (self.loud, 1e5), (self.back, 0.5e-5)):
             conv.requires_grad_(False).weight.copy_(gain * torch.eye(3)[..., None, None])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
         return self.quiet(x) + self.back(torch.relu(self.loud(x)))
 
 
@@ -46,7 +52,8 @@ def crops() -> np.ndarray:
 def graph_of(
     nodes: list[onnx.NodeProto], weights: dict[str, float | np.ndarray], side: int = 4
 ) -> onnx.ModelProto:
-    """Nodes from 1 x 3 x side x side to any shape."""
+    """Nodes from ``X``, 1 x 3 x side x side, to any shape; one before them reads the image."""
+    nodes = [helper.make_node("Identity", [INPUT], [X], name=READER), *nodes]
     ends = [
         helper.make_tensor_value_info(INPUT, FLOAT, [1, 3, side, side]),
         helper.make_tensor_value_info(OUTPUT, FLOAT, None),
@@ -60,6 +67,13 @@ def graph_of(
     return onnx.shape_inference.infer_shapes(
         helper.make_model(graph, opset_imports=opset, ir_version=9)
     )
+
+
+def kept_of(graph: onnx.ModelProto, crops: np.ndarray) -> dict[str, str]:
+    """Why nodes stay, but for the reader of the image."""
+    kept = dict(analyse(graph, crops).kept)
+    assert kept.pop(READER) == READS_IMAGE
+    return kept
 
 
 def node(operator: str, inputs: list[str], output: str = OUTPUT, **attributes) -> onnx.NodeProto:
@@ -80,7 +94,8 @@ def test_only_what_needs_it_stays_and_the_reason_names_tensor_and_value(
     loud: onnx.ModelProto, crops: np.ndarray
 ) -> None:
     analysis = analyse(loud, crops)
-    assert set(analysis.kept) == {"loud#1", "relu#1", "back#1"}
+    assert set(analysis.kept) == {"first#1", "loud#1", "relu#1", "back#1"}
+    assert analysis.kept["first#1"] == READS_IMAGE
     (tensor,) = next(n for n in loud.graph.node if n.name == "loud#1").output
     # A white crop is among those that are run, so that the largest value is the gain itself.
     assert "FP16 ends at 65504" in analysis.kept["relu#1"]
@@ -90,13 +105,13 @@ def test_only_what_needs_it_stays_and_the_reason_names_tensor_and_value(
     assert settings["kept"] == analysis.kept
     assert settings["nodes"] == len(loud.graph.node)
     assert settings["crops"] == 5
-    assert settings["summary"][0].startswith("2 Conv: loud#1, ")
+    assert settings["summary"][0].startswith("3 Conv: first#1, ")
 
 
 def test_values_within_the_headroom_of_overflow_count_as_overflow(crops: np.ndarray) -> None:
     for gain, kept in ((65504 / 4 * 0.99, False), (65504 / 4 * 1.01, True)):
-        graph = graph_of([node("Mul", [INPUT, "w"])], {"w": gain})
-        found = analyse(graph, np.ones_like(crops[:, :, :4, :4])).kept
+        graph = graph_of([node("Mul", [X, "w"])], {"w": gain})
+        found = kept_of(graph, np.ones_like(crops[:, :, :4, :4]))
         assert bool(found) == kept
         if kept:
             assert "reaches 1.65e+04" in found["the_Mul"]
@@ -105,31 +120,31 @@ def test_values_within_the_headroom_of_overflow_count_as_overflow(crops: np.ndar
 
 SMALL = {"w": 1e-7}
 CASES = {
-    "small_weight": ([node("Mul", [INPUT, "w"])], SMALL, "'w' is 1e-07 at most, 100% of it below"),
+    "small_weight": ([node("Mul", [X, "w"])], SMALL, "'w' is 1e-07 at most, 100% of it below"),
     "product": (
-        [node("MatMul", [INPUT, "w"])],
+        [node("MatMul", [X, "w"])],
         {"w": np.repeat([[1e4], [-1e4]], 2, 0).astype(np.float32)},
         "the sum of its terms reaches 4e+04",
     ),
-    "root": ([node("Sqrt", [INPUT])], {}, "'input', which it inverts, comes down to 0"),
+    "root": ([node("Sqrt", [X])], {}, "'x', which it inverts, comes down to 0"),
     "guarded_divisor": (
         [
-            node("Add", [INPUT, "one"], "a"),
+            node("Add", [X, "one"], "a"),
             node("Clip", ["a", "w"], "c"),
             node("Div", ["one", "c"]),
         ],
         {"one": 1.0, "w": 1e-12},
         "'c', which it inverts, comes down to 1e-12",
     ),
-    "norm": ([node("ReduceL2", [INPUT], keepdims=0)], {}, "squares comes down to 0"),
+    "norm": ([node("ReduceL2", [X], keepdims=0)], {}, "squares comes down to 0"),
     "mean": (
-        [node("Mul", [INPUT, "w"], "m"), node("ReduceMean", ["m"], keepdims=0)],
+        [node("Mul", [X, "w"], "m"), node("ReduceMean", ["m"], keepdims=0)],
         {"w": 1000.0},
         "the sum of its terms reaches 4.8e+04",
     ),
     "normalisation": (
         [
-            node("Mul", [INPUT, "w"], "m"),
+            node("Mul", [X, "w"], "m"),
             node("LayerNormalization", ["m", "g"], axis=1),
         ],
         {"w": 1000.0, "g": np.ones((3, 4, 4), np.float32)},
@@ -143,7 +158,7 @@ def test_sums_guards_and_small_weights_are_found_that_no_tensor_shows(
     case: str, crops: np.ndarray
 ) -> None:
     nodes, weights, reason = CASES[case]
-    found = analyse(graph_of(nodes, weights), crops[:, :, :4, :4]).kept
+    found = kept_of(graph_of(nodes, weights), crops[:, :, :4, :4])
     assert reason in found[nodes[-1].name], found
 
 
@@ -153,15 +168,15 @@ def test_sums_guards_and_small_weights_are_found_that_no_tensor_shows(
 def test_long_sums_stay_and_short_ones_do_not(operator: str, attributes: dict) -> None:
     for side, kept in ((13, False), (23, operator == "ReduceMean"), (600, True)):
         crops = np.zeros((1, 3, side, side), np.float32)
-        found = analyse(graph_of([node(operator, [INPUT], **attributes)], {}, side), crops).kept
+        found = kept_of(graph_of([node(operator, [X], **attributes)], {}, side), crops)
         assert bool(found) == kept, side
     assert "terms" in found[f"the_{operator}"]
 
 
 @pytest.mark.parametrize(("operator", "gain"), [("Exp", 500.0), ("Log", -1.0)])
 def test_infinity_and_nan_in_fp32_are_named_as_such(operator: str, gain: float) -> None:
-    graph = graph_of([node("Mul", [INPUT, "w"], "m"), node(operator, ["m"])], {"w": gain})
-    found = analyse(graph, np.ones((1, 3, 4, 4), np.float32)).kept
+    graph = graph_of([node("Mul", [X, "w"], "m"), node(operator, ["m"])], {"w": gain})
+    found = kept_of(graph, np.ones((1, 3, 4, 4), np.float32))
     assert "holds NaN or infinity in FP32 already" in found[f"the_{operator}"]
 
 
@@ -171,12 +186,12 @@ def test_quantizers_stay_in_fp16_unless_it_has_too_few_bits_for_their_scale(
 ) -> None:
     zero = np.zeros((), np.int8)
     nodes = [
-        node("QuantizeLinear", [INPUT, "s", "z"], "q"),
+        node("QuantizeLinear", [X, "s", "z"], "q"),
         node("DequantizeLinear", ["q", "s", "z"]),
     ]
     graph = graph_of(nodes, {"s": scale})
     graph.graph.initializer.append(numpy_helper.from_array(zero, "z"))
-    found = analyse(graph, np.full((1, 3, 4, 4), scale * 100, np.float32)).kept
+    found = kept_of(graph, np.full((1, 3, 4, 4), scale * 100, np.float32))
     reasons = [reason for reason in found.values() if "its smallest scale is 1e-05" in reason]
     assert len(reasons) == (2 if stays else 0), found
 
@@ -208,7 +223,7 @@ def test_large_and_zero_vectors_are_made_unit_ones_in_float32(attention64: onnx.
 
 
 def test_rounding_gives_what_float16_gives() -> None:
-    graph = graph_of([node("Mul", [INPUT, "w"], "m"), node("Add", ["m", "w"])], {"w": 300.0})
+    graph = graph_of([node("Mul", [X, "w"], "m"), node("Add", ["m", "w"])], {"w": 300.0})
     half = fp16_from_fp32(graph)
     emulated = rounded(half)
     onnx.checker.check_model(emulated, full_check=True)
