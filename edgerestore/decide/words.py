@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from edgerestore.bench.profile import Profile
 from edgerestore.bench.profile.groups import share_of
 from edgerestore.bench.profile.operators import PRODUCTS, Kind, Operator
-from edgerestore.bench.profile.words import float_parts, percent
+from edgerestore.bench.profile.words import float_parts, listed, percent
 from edgerestore.bench.statistics import Interval
 from edgerestore.decide.choice import LATENCY_MARGIN, Choice, Option, keeps, ratio
 from edgerestore.decide.result import Limits
@@ -138,10 +138,10 @@ def _because(operators: Sequence[Operator]) -> str:
         if o.kind == "attention"
         or (o.kind in ("normalisation", "softmax") and o.precision != "int8")
     ]
-    kept = [float_parts(float_kinds)]
+    kept = float_parts(float_kinds)
     if in_float:
         kept.append(f"{in_float} of {products} matrix products and convolutions")
-    found = [f"{' and '.join(filter(None, kept))} stay in float"] if any(kept) else []
+    found = [f"{listed(kept)} stay in float"] if kept else []
     shares = [(what, share_of(operators, kinds)) for what, kinds in SHARES]
     taken = [f"{percent(share)} {what}" for what, share in shares if share >= SMALLEST_SHARE]
     if taken:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from edgerestore.bench.profile.groups import share_of
 from edgerestore.bench.profile.operators import FLOATS, PRODUCTS, Kind, Operator, count_held
@@ -30,16 +30,22 @@ def counted(number: int, one: str) -> str:
     return f"{number} {one}{'' if number == 1 else ending}"
 
 
-def float_parts(operators: Sequence[Operator]) -> str:
-    """Such as "36 LayerNorms and 108 softmaxes"; empty where there are neither."""
-    return " and ".join(
+def float_parts(operators: Iterable[Operator]) -> list[str]:
+    """Such as 36 LayerNorms, 108 softmaxes; empty where there are neither."""
+    operators = list(operators)
+    return [
         counted(number, name)
         for number, name in (
             (count_held(operators, "normalisation"), "LayerNorm"),
             (count_held(operators, "softmax"), "softmax"),
         )
         if number
-    )
+    ]
+
+
+def listed(parts: Sequence[str]) -> str:
+    """With commas and a last "and"."""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 
 def percent(share: float) -> str:
@@ -59,9 +65,8 @@ def _products(operators: Sequence[Operator]) -> str:
         ran[where] += operator.products - operator.products_int8
     parts = [f"{number} {where}" for where, number in ran.most_common() if number]
     parts[0] = parts[0].replace(" ", " run ", 1)
-    listed = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
     return (
-        f"Of {total} matrix products and convolutions {listed}; their kernels take "
+        f"Of {total} matrix products and convolutions {listed(parts)}; their kernels take "
         f"{percent(share_of(operators, PRODUCTS))} of the time."
     )
 
@@ -86,7 +91,7 @@ def _in_float(operators: Sequence[Operator]) -> str:
         return ""
     share = percent(share_of(operators, kinds))
     verb = "stays" if sum(o.calls for o in alone) == 1 else "stay"
-    return f"{parts} {verb} in float: {share} of the time."
+    return f"{listed(parts)} {verb} in float: {share} of the time."
 
 
 def _element_wise(operators: Sequence[Operator]) -> str:
@@ -106,4 +111,4 @@ def _moved(operators: Sequence[Operator]) -> str:
         for share, what in ((copies, "layout copies"), (conversions, "conversions of type"))
         if share
     ]
-    return f"{percent(copies + conversions)} moves values without computing: {' and '.join(parts)}."
+    return f"{percent(copies + conversions)} moves values without computing: {listed(parts)}."

@@ -53,7 +53,7 @@ def test_int8_that_does_not_pay_says_why_with_the_counts_of_the_profile(option: 
     assert "it loses nothing in the mean and on no image" in said[0]
     assert said[1].startswith("INT8 does not pay here: 1.0")
     assert said[1].endswith(
-        "the fastest in float, because 36 LayerNorms and 108 softmaxes and 4 of 84 matrix "
+        "the fastest in float, because 36 LayerNorms, 108 softmaxes and 4 of 84 matrix "
         "products and convolutions stay in float; of its time 40 % other products, 50 % "
         "LayerNorm and softmax, 10 % layout copies."
     )
@@ -67,7 +67,7 @@ def test_int8_that_pays_says_what_bounds_it(option: Make) -> None:
     said = told(option("FP32", 9.0), option("BF16", 5.0), option("INT8", 3.0, 0.02))
     assert said[0].startswith("INT8 is recommended: 0.3")
     assert said[1].startswith("INT8 pays: 0.6")
-    assert said[2].startswith("What bounds it: 36 LayerNorms and 108 softmaxes")
+    assert said[2].startswith("What bounds it: 36 LayerNorms, 108 softmaxes")
 
 
 def test_noise_is_not_an_answer(option: Make) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from edgerestore.bench.profile.operators import Operator, kind_of
-from edgerestore.bench.profile.words import counted, float_parts, percent, summary
+from edgerestore.bench.profile.words import counted, float_parts, listed, percent, summary
 
 
 def operator(type_: str, precision: str, us: float, number: int = 1, **changes: int) -> Operator:
@@ -31,13 +31,13 @@ def test_a_transformer_in_int8_is_summed_up() -> None:
         "Element-wise operators, pooling and resizing take 2 %.",
         "12 % moves values without computing: 8 % layout copies and 4 % conversions of type.",
     ]
-    assert float_parts(operators) == "36 LayerNorms and 108 softmaxes"
+    assert float_parts(operators) == ["36 LayerNorms", "108 softmaxes"]
 
 
 def test_a_network_of_convolutions_has_little_to_say() -> None:
     (sentence,) = summary([operator("Conv", "fp32", 9, 3)])
     assert sentence.startswith("Of 3 matrix products and convolutions 3 run in FP32; their")
-    assert float_parts([operator("Conv", "fp32", 9, 3)]) == ""
+    assert float_parts([operator("Conv", "fp32", 9, 3)]) == []
     assert summary([]) == []
 
 
@@ -50,3 +50,9 @@ def test_small_shares_are_not_rounded_to_nothing() -> None:
         "under 1 %", "1 %", "50 %", "100 %",
     ]  # fmt: skip
     assert [counted(n, "softmax") for n in (1, 2)] == ["1 softmax", "2 softmaxes"]
+
+
+def test_parts_are_listed_with_a_last_and() -> None:
+    assert [listed(list(parts)) for parts in ("", "a", "ab", "abc")] == [
+        "", "a", "a and b", "a, b and c",
+    ]  # fmt: skip
