@@ -26,6 +26,7 @@ from edgerestore.cli import (
     profile,
     prune,
     restore,
+    sensitivity,
     train,
 )
 from edgerestore.errors import AccuracyError, EdgeRestoreError
@@ -57,6 +58,7 @@ VERBS = (
     evaluate,
     bench,
     profile,
+    sensitivity,
     decide,
     gate,
 )

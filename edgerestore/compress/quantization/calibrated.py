@@ -24,8 +24,8 @@ STRENGTHS = (0.5, 0.0)
 """Of smoothing; the first is the paper's."""
 ASYMMETRIC = Int8Rules()
 """What schemes are compared by: the rules that ask for least."""
-COLLECTED, JUDGED = 36, 8
-"""Crops, spread over all, that ranges are collected and schemes compared on."""
+COLLECTED, JUDGED = 36, 12
+"""Crops that ranges are collected and schemes compared on."""
 
 
 class Scheme(msgspec.Struct, frozen=True):
@@ -102,16 +102,17 @@ def calibrate(
     ``keep_float`` patterns over module names. Schemes are compared by running their quantize
     and dequantize pairs in ONNX Runtime against the FP32 graph.
     """
-    judged = _spread(crops, JUDGED)
-    expected = run_graph(graph, judged)
-    found: list[tuple[Trial, Calibrated]] = []
+    made = {}
     for strength in STRENGTHS:
         report(f"collecting ranges{f', smoothed by {strength}' if strength else ''}")
-        made = collected(graph, crops, keep_float, Scheme(next(iter(ESTIMATORS)), strength))
-        for name in ESTIMATORS:
-            report(f"trying ranges by {name}")
-            made = dataclasses.replace(made, scheme=Scheme(name, strength))
-            found.append((_tried(made, judged, expected), made))
+        made[strength] = collected(graph, crops, keep_float, Scheme(SCHEMES[0].estimator, strength))
+    judged = _telling(made[0.0].seen, _spread(crops, COLLECTED))
+    expected = run_graph(graph, judged)
+    found: list[tuple[Trial, Calibrated]] = []
+    for scheme in SCHEMES:
+        report(f"trying ranges by {scheme.estimator}")
+        trial = dataclasses.replace(made[scheme.smoothing], scheme=scheme)
+        found.append((_tried(trial, judged, expected), trial))
     found.sort(key=lambda pair: -pair[0].score)
     trials = tuple(trial for trial, _ in found)
     return dataclasses.replace(found[0][1], trials=trials)
@@ -130,6 +131,16 @@ def collected(
 def _spread(crops: Crops, count: int) -> Crops:
     spread: Crops = crops[np.linspace(0, len(crops) - 1, min(count, len(crops))).astype(int)]
     return spread
+
+
+def _telling(seen: dict[str, Seen], crops: Crops) -> Crops:
+    """The crops in which the most tensors reach their extremes: what cutting ranges ruins."""
+    extremes = np.zeros(len(crops), int)
+    for tensor in seen.values():
+        extremes += (tensor.counts[:, 0] > 0).astype(int) + (tensor.counts[:, -1] > 0)
+    most = np.argsort(-extremes, kind="stable")[:JUDGED]
+    telling: Crops = crops[np.sort(most)]
+    return telling
 
 
 def _tried(made: Calibrated, crops: Crops, expected: Crops) -> Trial:

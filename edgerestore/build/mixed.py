@@ -1,0 +1,97 @@
+"""Which modules INT8 hurts, and the fewest that must stay in float."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgerestore.build.job import Builder
+from edgerestore.bundle import Accuracy
+from edgerestore.compress.quantization.search import Found, fewest_in_float
+from edgerestore.compress.quantization.sensitivity import Sensitivity, module_sensitivities
+from edgerestore.compress.running import Crops
+from edgerestore.errors import InputError
+from edgerestore.recipe import Target
+
+JUDGED = 8
+"""Pictures whose middle tile modules are judged on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a network in INT8 may lose against FP32, in dB of PSNR-Y."""
+
+    mean_drop_db: float
+    worst_drop_db: float
+
+    def hold(self, accuracy: Accuracy | None) -> bool:
+        """Whether a bundle keeps them; one that was not measured does not."""
+        return (
+            accuracy is not None
+            and accuracy.mean_drop_db <= self.mean_drop_db
+            and accuracy.worst_drop_db <= self.worst_drop_db
+        )
+
+
+def ranked_modules(
+    builder: Builder, target: Target, report: Callable[[int, int], None] = lambda done, total: None
+) -> list[Sensitivity]:
+    """Every module that INT8 would quantize, the one that hurts most first.
+
+    Judged on the middle tiles of the evaluation pairs, where there are some, else on
+    calibration crops, of which nobody knows how they should look.
+    """
+    quantizer = builder.emitter.quantizer
+    low, high = _middles(builder)
+    if low is None:
+        low, high = quantizer.crops[:JUDGED], None
+    return module_sensitivities(quantizer.calibration.done, target.int8, low, high, report)
+
+
+def fewest_modules(
+    builder: Builder,
+    target: Target,
+    ranked: Sequence[Sensitivity],
+    limits: Limits,
+    report: Callable[[str], None] = lambda stage: None,
+) -> Found[Accuracy | None]:
+    """Builds INT8 with more and more of ``ranked`` in float, until the limits hold.
+
+    Every try is a whole bundle, run in the target's runtime on the evaluation pairs. The
+    builder must not refuse what misses its gate. Raises InputError where there are no pairs.
+    """
+    if not builder.job.evaluation:
+        raise InputError("no pairs to judge accuracy on; give --data DIR")
+
+    def measure(modules: tuple[str, ...]) -> Accuracy | None:
+        report(f"INT8 with {len(modules)} of {len(ranked)} modules in float")
+        with tempfile.TemporaryDirectory(prefix="edgerestore-search-") as folder:
+            built = builder.keeping(modules, Path(folder)).build(target, "int8")
+        return built.manifest.accuracy
+
+    return fewest_in_float([item.module for item in ranked], measure, limits.hold)
+
+
+def _middles(builder: Builder) -> tuple[Crops | None, Crops | None]:
+    """The middle tile of some evaluation pairs, and what it should look like."""
+    tile, scale = builder.job.tile, builder.job.spec.scale
+    low: list[np.ndarray] = []
+    high: list[np.ndarray] = []
+    for pair in builder.job.evaluation:
+        top, left = ((side - tile) // 2 for side in pair.low.shape[:2])
+        if min(top, left) >= 0 and len(low) < JUDGED:
+            low.append(pair.low[top : top + tile, left : left + tile])
+            y, x, side = top * scale, left * scale, tile * scale
+            high.append(pair.high[y : y + side, x : x + side])
+    if not low:
+        return None, None
+    return _to_network(low), _to_network(high)
+
+
+def _to_network(pixels: Sequence[np.ndarray]) -> Crops:
+    stacked = np.stack(pixels).transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(stacked, np.float32) / np.float32(255)
