@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edgerestore.build.job import Builder, Job, builder_of
 from edgerestore.bundle import Bundle
 from edgerestore.decide.mixed import float_sets
+from edgerestore.decide.result import Limits
 from edgerestore.errors import EdgeRestoreError
 from edgerestore.recipe import Target
 from edgerestore.recipe.scalars import PrecisionName
@@ -28,17 +29,18 @@ class Built:
     """Why there is no bundle."""
 
 
-def build_candidates(job: Job, report: Report) -> list[Built]:
+def build_candidates(job: Job, limits: Limits, report: Report) -> list[Built]:
     """FP32 first, then each other precision of the job's cases, then mixed ones.
 
     All cases are of one target. A candidate that cannot be built says why; the others go on.
     """
     builder = builder_of(dataclasses.replace(job, refuses=False), report)
     made = [_built(builder, target, precision) for target, precision in job.cases]
-    for target, precision in job.cases:
-        if precision == "int8":
-            report("looking for the modules to leave in float")
-            made += [_mixed(builder, target, modules) for modules in float_sets(builder, target)]
+    for (target, _), whole in zip(job.cases, list(made), strict=True):
+        if whole.precision == "int8" and whole.bundle is not None:
+            accuracy = whole.bundle.manifest.accuracy
+            sets = float_sets(builder, target, accuracy, limits, report)
+            made += [_mixed(builder, target, modules) for modules in sets]
     return made
 
 

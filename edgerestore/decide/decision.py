@@ -51,7 +51,7 @@ def decide(
     if not job.evaluation:
         raise InputError(f"{job.spec.name}: no pairs are shipped for its task; give --data DIR")
     cases = sorted(job.cases, key=lambda case: ORDER.index(case[1]))
-    built = build_candidates(dataclasses.replace(job, cases=tuple(cases)), report)
+    built = build_candidates(dataclasses.replace(job, cases=tuple(cases)), limits, report)
     seen = measure_candidates(built, plan, threads, report, progress)
     options = _options(built, seen)
     choice = choose(options, limits)
