@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from edgerestore.bench.profile import Profile
 from edgerestore.bench.profile.groups import share_of
-from edgerestore.bench.profile.operators import PRODUCTS, Kind, Operator
+from edgerestore.bench.profile.operators import FLOATS, PRODUCTS, Kind, Operator
 from edgerestore.bench.profile.words import float_parts, listed, percent
 from edgerestore.bench.statistics import Interval
 from edgerestore.decide.choice import LATENCY_MARGIN, Choice, Option, keeps, ratio
@@ -141,12 +142,21 @@ def _because(operators: Sequence[Operator]) -> str:
     kept = float_parts(float_kinds)
     if in_float:
         kept.append(f"{in_float} of {products} matrix products and convolutions")
-    found = [f"{listed(kept)} stay in float"] if kept else []
+    found = [f"{listed(kept)} stay in float, mostly {_rest(operators)}"] if kept else []
     shares = [(what, share_of(operators, kinds)) for what, kinds in SHARES]
     taken = [f"{percent(share)} {what}" for what, share in shares if share >= SMALLEST_SHARE]
     if taken:
         found.append(f"of its time {', '.join(taken)}")
     return "; ".join(found)
+
+
+def _rest(operators: Sequence[Operator]) -> str:
+    """The precision that most of the time outside INT8 goes by, such as FP32."""
+    took: dict[str, float] = defaultdict(float)
+    for operator in operators:
+        if operator.precision in FLOATS:
+            took[operator.precision] += operator.us
+    return max(took, key=lambda name: took[name]).upper() if took else "FP32"
 
 
 def _mixed(option: Option, int8: Option, modules: Sequence[str]) -> str:

@@ -148,7 +148,7 @@ def test_the_answer_stands_in_words_and_in_the_exit_code(
     words = " ".join(printed.split())
     for reason in decision.reasons:
         assert " ".join(reason.split()) in words
-    assert any("INT8" in r and "in float" in r for r in decision.reasons)
+    assert any("1 LayerNorm" in r and "stay in float" in r for r in decision.reasons)
     assert "a network may print" not in printed
     page = (out / "decision.html").read_text()
     assert decision.reasons[0].split(":")[0] in page
