@@ -56,7 +56,7 @@ def keeps(option: Option, limits: Limits) -> Keeps:
         turns = [float(np.median(turn)) / 1e6 for turn in option.turns_ns if turn]
         seen = median_interval(np.array(turns))
         answers.append(_below(seen.median, seen.low, seen.high, limits.latency_ms))
-    order: tuple[Keeps, ...] = ("no", "cannot tell", "yes")
+    order: tuple[Keeps, ...] = ("no", "unsure", "yes")
     return min(answers, key=order.index)
 
 
@@ -127,7 +127,7 @@ def _below(value: float, low: float | None, high: float | None, limit: float) ->
         return "yes" if value <= limit else "no"
     if low > limit:
         return "no"
-    return "yes" if high <= limit else "cannot tell"
+    return "yes" if high <= limit else "unsure"
 
 
 def _low(seen: Interval) -> float:

@@ -16,7 +16,7 @@ from edgerestore.recipe.scalars import PrecisionName
 SCHEMA = 1
 
 Answer = Literal["decided", "undecided", "none keeps the limits"]
-Keeps = Literal["yes", "no", "cannot tell"]
+Keeps = Literal["yes", "no", "unsure"]
 """Whether a candidate is within the limits; what an interval straddles cannot be told."""
 
 

@@ -110,12 +110,15 @@ def _int8(int8: Option, floats: Sequence[Option], profiles: Mapping[str, Profile
     compared = f"{against(seen)} the latency of {fastest.label}, the fastest in float"
     because = _because(profiles[int8.label].operators) if int8.label in profiles else ""
     bounds = [f"What bounds it: {because}."] if because else []
-    if seen.high is not None and seen.high < 1:
+    margin = 1 - LATENCY_MARGIN
+    if seen.high is not None and seen.high < 1 and seen.median < margin:
         return [f"INT8 pays: {compared}.", *bounds]
     most = _most(profiles.get(fastest.label))
-    if seen.low is None or seen.low < 1 - LATENCY_MARGIN:
-        return [f"Whether INT8 pays cannot be told: {compared}.", *bounds, *most]
     why = f", because {because}" if because else ""
+    if seen.high is not None and seen.high < 1:
+        return [f"INT8 hardly pays here: {compared}{why}.", *most]
+    if seen.low is None or seen.low < margin:
+        return [f"Whether INT8 pays cannot be told: {compared}.", *bounds, *most]
     return [f"INT8 does not pay here: {compared}{why}.", *most]
 
 

@@ -59,7 +59,7 @@ def test_too_few_rounds_decide_nothing_that_matters(option: Make) -> None:
 
 def test_a_loss_that_may_be_too_large_is_no_safe_choice(option: Make) -> None:
     unsure = option("INT8", 5.0, 0.04, interval=(0.02, 0.07))
-    assert keeps(unsure, LIMITS) == "cannot tell"
+    assert keeps(unsure, LIMITS) == "unsure"
     found = choose([option("FP32", 10.0), unsure], LIMITS)
     assert found == Choice("undecided", "FP32", ("INT8",))
     slow = option("INT8", 20.0, 0.04, interval=(0.02, 0.07))

@@ -70,6 +70,12 @@ def test_int8_that_pays_says_what_bounds_it(option: Make) -> None:
     assert said[2].startswith("What bounds it: 36 LayerNorms, 108 softmaxes")
 
 
+def test_a_gain_that_does_not_matter_is_called_so(option: Make) -> None:
+    said = told(option("FP32", 9.0), option("BF16", 5.0), option("INT8", 4.9, 0.02))
+    assert said[1].startswith("INT8 hardly pays here: 0.98 times")
+    assert "because 36 LayerNorms, 108 softmaxes and" in said[1]
+
+
 def test_noise_is_not_an_answer(option: Make) -> None:
     said = told(option("BF16", 5.0, spread=0.3), option("INT8", 5.0, 0.02, spread=0.3))
     assert any(s.startswith("Whether INT8 pays cannot be told: ") for s in said)
