@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -55,6 +56,8 @@ class Job:
     evaluation_name: str
     out: Path
     keep_float: tuple[str, ...] = ()
+    keep_float_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Further modules that stay in float, by target."""
     choice: Choice | None = None
     """How the tile was chosen, where nobody gave it."""
     notes: tuple[str, ...] = ()
@@ -107,7 +110,7 @@ def build_bundles(jobs: Iterable[Job], report: Report = lambda stage: None) -> l
         builder = builder_of(job, report)
         for target, precision in job.cases:
             try:
-                made.append(builder.build(target, precision))
+                made.append(builder.on(target).build(target, precision))
             except AccuracyError as error:
                 missed.append(error)
     if missed:
@@ -131,7 +134,8 @@ def builder_of(job: Job, report: Report = lambda stage: None) -> Builder:
     )
     keep = (*job.spec.keep_float, *job.keep_float)
     products = [n for n in source.graph.graph.node if n.op_type in ("Conv", "MatMul")]
-    check_patterns(job.keep_float, sorted({n.name.partition("#")[0] for n in products}))
+    kept = (*job.keep_float, *itertools.chain.from_iterable(job.keep_float_on.values()))
+    check_patterns(kept, sorted({n.name.partition("#")[0] for n in products}))
     ranges = Calibration(source.graph, calibration, job.calibration.sha256, keep, report)
     return Builder(job, source, Emitter(source.graph, Quantizer(ranges)), report)
 
@@ -165,6 +169,11 @@ class Builder:
     source: Source
     emitter: Emitter
     report: Report
+
+    def on(self, target: Target) -> Builder:
+        """With what the job leaves in float on one target."""
+        modules = self.job.keep_float_on.get(target.name, ())
+        return self.keeping(modules, self.job.out) if modules else self
 
     def keeping(self, modules: tuple[str, ...], out: Path) -> Builder:
         """The same network with further modules left in float, written to another folder."""

@@ -103,15 +103,18 @@ class Quantizer:
                 {
                     "range_estimator": trial.scheme.estimator,
                     "smoothing": trial.scheme.smoothing,
-                    "psnr_to_fp32_db": {"mean": trial.mean_db, "worst_crop": trial.worst_db},
+                    "psnr_to_fp32_db": {
+                        "mean": _short(trial.mean_db),
+                        "worst_crop": _short(trial.worst_db),
+                    },
                 }
                 for trial in done.trials
             ],
             "tensors": {
                 tensor: {
-                    "seen": [done.seen[tensor].low, done.seen[tensor].high],
-                    "held": list(steps.bounds),
-                    "scale": steps.scale,
+                    "seen": [_short(done.seen[tensor].low), _short(done.seen[tensor].high)],
+                    "held": [_short(bound) for bound in steps.bounds],
+                    "scale": _short(steps.scale),
                     "zero_point": steps.zero_point,
                     "integers": "int8" if steps.signed else "uint8",
                     "read_by": sorted({reader for reader, _ in plan.pairs[tensor]}),
@@ -119,3 +122,8 @@ class Quantizer:
                 for tensor, steps in plan.steps.items()
             },
         }
+
+
+def _short(value: float) -> float:
+    """Six digits: float32 has hardly more."""
+    return float(f"{value:.6g}")

@@ -87,6 +87,7 @@ def job_from(
         evaluation_name=data_label(root, pairs) if pairs else "",
         out=out,
         keep_float=(*settings.keep_float, *keep_float),
+        keep_float_on=settings.keep_float_on,
         notes=_notes(origin, wanted, own_set=bool(chosen_set), gated=bool(pairs)),
     )
     return _with_best_tile(job, budget or Budget()) if side == "auto" else job

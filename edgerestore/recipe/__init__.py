@@ -32,6 +32,8 @@ class BuildSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """A set's name or manifest, or a folder; the shipped set of the model's task where absent."""
     keep_float: tuple[str, ...] = ()
     """Further modules kept out of INT8, as patterns such as ``blocks.0.low.*``."""
+    keep_float_on: dict[str, tuple[str, ...]] = {}
+    """Still further ones, by target, where its rules are harder on the network."""
 
 
 class Int8Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -185,6 +185,43 @@ def test_fp16_says_which_operators_stay_in_fp32_and_why(built: dict[str, Bundle]
     assert first in notes[0]
 
 
+def test_recipe_keeps_modules_in_float_on_one_target_alone(
+    tmp_path: Path, weights: Path, pairs: Path, photographs: Path
+) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        f"""
+        model = "{MODEL}"
+        weights = "{weights}"
+        [build]
+        targets = ["jetson-tensorrt", "x86-onnxruntime"]
+        precisions = ["int8"]
+        tile = {TILE}
+        keep_float = {list(KEEP)}
+        keep_float_on = {{ jetson-tensorrt = ["reduce"] }}
+        """
+    )
+    given = {"targets": None, "precisions": None, "weights": None, "tile": None}
+    job = job_from(
+        str(recipe), **given, overlap=OVERLAP, calibration=str(photographs), data=pairs,
+        keep_float=(), out=tmp_path / "out",
+    )  # fmt: skip
+    kept = {}
+    for bundle in build_bundles([job]):
+        settings = next(p.settings for p in bundle.manifest.passes if p.name == "int8")
+        kept[bundle.manifest.target.name] = settings["keep_float"]
+    assert kept["x86-onnxruntime"] == ["head", "tail", "skip", *KEEP]
+    assert kept["jetson-tensorrt"] == [*kept["x86-onnxruntime"], "reduce"]
+    wrong = recipe.read_text().replace('["reduce"]', '["redcue"]')
+    recipe.write_text(wrong)
+    job = job_from(
+        str(recipe), **given, overlap=OVERLAP, calibration=str(photographs), data=pairs,
+        keep_float=(), out=tmp_path / "other",
+    )  # fmt: skip
+    with pytest.raises(InputError, match="'redcue' matches no module"):
+        build_bundles([job])
+
+
 def test_int8_bundles_hold_the_ranges_that_they_were_made_from(built: dict[str, Bundle]) -> None:
     found = {}
     for name in ("int8-x86-onnxruntime", "int8-x86-openvino", "int8-jetson-tensorrt"):
