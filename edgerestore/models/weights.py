@@ -214,10 +214,10 @@ def _held(path: Path, spec: ModelSpec, metadata: Mapping[str, Any]) -> ModelSpec
     """Which model a file's header names: ``spec`` itself or its parent."""
     for held in (spec, find_model(spec.parent)) if spec.parent else (spec,):
         # As the header gives it back: JSON has no tuples.
-        config = json.loads(json.dumps(dict(held.config)))
+        config = _comparable(json.loads(json.dumps(dict(held.config))))
         if (
             metadata.get("model") == (held.pruned_from or held.name)
-            and metadata.get("config") == config
+            and _comparable(metadata.get("config")) == config
         ):
             return held
     pruned = isinstance(metadata.get("config"), dict) and PRUNED in metadata["config"]
@@ -225,6 +225,14 @@ def _held(path: Path, spec: ModelSpec, metadata: Mapping[str, Any]) -> ModelSpec
         f"{path}: holds {'pruned ' * pruned}weights of '{metadata.get('model')}', not of "
         f"'{spec.name}'"
     )
+
+
+def _comparable(config: Any) -> Any:
+    """A configuration in which widths are equal however much of them is left unsaid."""
+    try:
+        return {**config, PRUNED: msgspec.convert(config[PRUNED], Widths)}
+    except (KeyError, TypeError, msgspec.ValidationError):
+        return config
 
 
 def _canonical(data: bytes) -> bytes:

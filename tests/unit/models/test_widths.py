@@ -129,6 +129,16 @@ def test_header_with_impossible_widths_is_one_clear_line(
     assert len(str(raised.value)) < 400
 
 
+def test_header_need_not_say_what_is_as_in_the_dense_network(tmp_path: Path) -> None:
+    path = tmp_path / "short.safetensors"
+    said = {"layers": {f"{FC}1": [48, 30], f"{FC}2": [30, 48]}}
+    widths = Widths(layers={f"{FC}1": (48, 30), f"{FC}2": (30, 48)})
+    short = dataclasses.replace(DRT_S, config={**DRT_S.config, PRUNED: said})
+    network = build_network(at_widths(DRT_S, widths))
+    save_weights(path, short, network.state_dict(), {})
+    assert widths_of(load_network(DRT_S, path)) == widths_of(network)
+
+
 def test_header_whose_widths_are_not_the_tensors_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_weights(path, PRUNED_SPEC, build_network(DRT_S).state_dict(), {})
