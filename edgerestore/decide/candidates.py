@@ -10,9 +10,12 @@ from edgerestore.build.job import Builder, Job, builder_of
 from edgerestore.bundle import Bundle
 from edgerestore.decide.mixed import float_sets
 from edgerestore.decide.result import Limits
-from edgerestore.errors import EdgeRestoreError
+from edgerestore.errors import AccuracyError, EdgeRestoreError
 from edgerestore.recipe import Target
 from edgerestore.recipe.scalars import PrecisionName
+
+PARTLY = "INT8 in part"
+"""Label of the mixed candidate that was sought and not found."""
 
 Report = Callable[[str], None]
 
@@ -39,7 +42,11 @@ def build_candidates(job: Job, limits: Limits, report: Report) -> list[Built]:
     for (target, _), whole in zip(job.cases, list(made), strict=True):
         if whole.precision == "int8" and whole.bundle is not None:
             accuracy = whole.bundle.manifest.accuracy
-            sets = float_sets(builder, target, accuracy, limits, report)
+            try:
+                sets = float_sets(builder, target, accuracy, limits, report)
+            except AccuracyError as error:
+                made.append(Built(PARTLY, "int8", reason=str(error)))
+                continue
             made += [_mixed(builder, target, modules) for modules in sets]
     return made
 

@@ -8,6 +8,7 @@ from edgerestore.build import mixed
 from edgerestore.build.job import Builder
 from edgerestore.bundle import Accuracy
 from edgerestore.decide.result import Limits
+from edgerestore.errors import AccuracyError
 from edgerestore.recipe import Target
 
 SIZES = (2, 6)
@@ -24,7 +25,8 @@ def float_sets(
     """Sets of modules to leave in float, fewest first; ``accuracy`` is that of INT8 alone.
 
     Where that keeps the limits, the modules that alone hurt most; else the fewest with which
-    INT8 keeps them, found by building and measuring, where there are any.
+    INT8 keeps them, found by building and measuring. Raises AccuracyError where not even all
+    of them are enough.
     """
     report("looking for the modules that INT8 hurts")
     ranked = mixed.ranked_modules(builder, target)
@@ -34,4 +36,8 @@ def float_sets(
         # All of them in float would be no mixture.
         return [tuple(modules[:size]) for size in SIZES if size < len(modules)]
     found = mixed.fewest_modules(builder, target, ranked, allowed, report).modules
-    return [found] if found and len(found) < len(modules) else []
+    if not found:
+        raise AccuracyError(
+            f"INT8 misses the limits whichever of its {len(modules)} modules stay in float"
+        )
+    return [found]

@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from edgerestore.build import gate
+from edgerestore.build.request import job_from
 from edgerestore.bundle import read_bundle
 from edgerestore.cli import main
 from edgerestore.decide import Decision
-from edgerestore.decide.result import Candidate
+from edgerestore.decide.candidates import PARTLY, build_candidates
+from edgerestore.decide.result import Candidate, Limits
 from edgerestore.models.user import call_factory
 
 pytestmark = pytest.mark.needs_backend("openvino")
@@ -157,3 +159,18 @@ def test_the_answer_stands_in_words_and_in_the_exit_code(
     assert all(f"{candidate.label} " in plane for candidate in decision.candidates)
     for candidate in decision.candidates:
         assert read_bundle(Path(candidate.bundle)).manifest.precision == candidate.precision
+
+
+def test_limits_that_no_mixture_keeps_are_said_to_be_so(
+    recipe: Path, pairs: Path, photographs: Path, tmp_path: Path
+) -> None:
+    job = job_from(
+        str(recipe), targets=["x86-openvino"], precisions=["int8"], weights=None, tile=None,
+        overlap=None, calibration=str(photographs), data=pairs, keep_float=[], out=tmp_path,
+    )  # fmt: skip
+    stages: list[str] = []
+    whole, partly = build_candidates(job, Limits(mean_drop_db=-1, worst_drop_db=-1), stages.append)
+    assert whole.bundle is not None
+    assert (partly.label, partly.bundle) == (PARTLY, None)
+    assert "whichever of its 3 modules stay in float" in partly.reason
+    assert "INT8 with 3 of 3 modules in float" in stages
