@@ -38,6 +38,7 @@ def build_candidates(job: Job, limits: Limits, report: Report) -> list[Built]:
     All cases are of one target. A candidate that cannot be built says why; the others go on.
     """
     builder = builder_of(dataclasses.replace(job, refuses=False), report)
+    builder = builder.on(job.cases[0][0])
     made = [_built(builder, target, precision) for target, precision in job.cases]
     for (target, _), whole in zip(job.cases, list(made), strict=True):
         if whole.precision == "int8" and whole.bundle is not None:
