@@ -40,7 +40,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """Lower bound of the 95 % bootstrap interval."""
     high: float | None
     drop_db: float | None
-    """What the precision itself costs on the shipped evaluation pairs, mean PSNR-Y."""
+    """What the precision itself costs on the shipped evaluation pairs, mean PSNR-Y, if scored."""
     worst_drop_db: float | None
 
 
@@ -73,7 +73,7 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
 def main() -> int:
     """Builds, measures and writes."""
     given = _arguments()
-    curves = [_measure(run, given.seconds, given.threads) for run in given.runs]
+    curves = [_measure(run, given) for run in given.runs]
     document = msgspec.json.format(msgspec.json.encode(curves), indent=1)
     write_beside(given.out, document + b"\n")
     write_plot(given.out.with_suffix(".png"), curves)
@@ -88,19 +88,22 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("runs", nargs="+", type=Path, help="folders of 'edgerestore prune'")
     parser.add_argument("--seconds", type=float, default=10.0, help="for each bundle")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--latency-only", action="store_true", help="do not score the bundles: quicker"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     return parser.parse_args()
 
 
-def _measure(run: Path, seconds: float, threads: int) -> Curve:
+def _measure(run: Path, given: argparse.Namespace) -> Curve:
     from edgerestore.compress.pruning.rounds import JOURNAL, Journal
     from edgerestore.models.weights import metadata_in
 
     journal = msgspec.json.decode((run / JOURNAL).read_bytes(), type=Journal)
-    plan = Plan(seconds=seconds)
+    plan, threads = Plan(seconds=given.seconds), given.threads
     with tempfile.TemporaryDirectory() as folder:
         built = [
-            _build(journal.model, run / stage.weights, Path(folder, str(number)))
+            _build(journal.model, run / stage.weights, Path(folder, str(number)), given)
             for number, stage in enumerate(journal.stages)
         ]
         names = [[f"{number} {p}" for p in PRECISIONS] for number in range(len(built))]
@@ -141,7 +144,7 @@ def _measure(run: Path, seconds: float, threads: int) -> Curve:
     )
 
 
-def _build(model: str, weights: Path, out: Path) -> list[Bundle]:
+def _build(model: str, weights: Path, out: Path, given: argparse.Namespace) -> list[Bundle]:
     from edgerestore.build import build_bundles
     from edgerestore.build.request import job_from
 
@@ -158,7 +161,8 @@ def _build(model: str, weights: Path, out: Path) -> list[Bundle]:
         keep_float=(),
         out=out,
     )
-    return build_bundles([dataclasses.replace(job, refuses=False)])
+    pairs = [] if given.latency_only else job.evaluation
+    return build_bundles([dataclasses.replace(job, refuses=False, evaluation=pairs)])
 
 
 def _latency(ratio: Ratio | None, bundle: Bundle) -> Latency:
