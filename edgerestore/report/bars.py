@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from edgerestore.report.axes import axis_over, fitted, number
 from edgerestore.report.markup import Markup, tag
 
-WIDTH, ROW, TOP, NAMES, VALUES = 760, 20, 56, 300, 70
+WIDTH, ROW, TOP, NAMES, VALUES = 760, 20, 56, 300, 100
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1c2733 }
-.faint { fill: #5b6b7b } .bar { fill: #2f6fb0 } .grid { stroke: #d5dde5 }
+.title { font-weight: 700 } .faint { fill: #5b6b7b } .bar { fill: #2f6fb0 } .grid { stroke: #d5dde5 }
 @media (prefers-color-scheme: dark) {
   svg { background: #10161d } text { fill: #e6edf3 }
   .faint { fill: #93a4b5 } .bar { fill: #6ea8e0 } .grid { stroke: #2b3742 }
@@ -39,7 +39,7 @@ def bars_svg(title: str, said: str, rows: Sequence[tuple[str, float]], unit: str
         "svg",
         tag("title", f"{title}. {said}"),
         tag("style", STYLE),
-        tag("text", title, x=12, y=22, font_weight="bold"),
+        tag("text", title, x=12, y=22, class_="title"),
         tag("text", said, x=12, y=42, class_="faint"),
         *grid,
         *bars,
