@@ -10,7 +10,8 @@ from edgerestore.report.markup import Markup, tag
 WIDTH, ROW, TOP, NAMES, VALUES = 760, 20, 56, 300, 100
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1c2733 }
-.title { font-weight: 700 } .faint { fill: #5b6b7b } .bar { fill: #2f6fb0 } .grid { stroke: #d5dde5 }
+.title { font-weight: 700 }
+.faint { fill: #5b6b7b } .bar { fill: #2f6fb0 } .grid { stroke: #d5dde5 }
 @media (prefers-color-scheme: dark) {
   svg { background: #10161d } text { fill: #e6edf3 }
   .faint { fill: #93a4b5 } .bar { fill: #6ea8e0 } .grid { stroke: #2b3742 }
