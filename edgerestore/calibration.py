@@ -105,7 +105,12 @@ def crops(
         cut += [image[y : y + tile, x : x + tile] for y, x in _places(image, tile, per_picture)]
     if not cut:
         raise InputError("the calibration set holds no picture")
-    stacked = np.stack(cut).transpose(0, 3, 1, 2)
+    return to_network(cut)
+
+
+def to_network(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Pictures of one size, H x W x 3, as a network takes them: N x 3 x H x W in [0, 1]."""
+    stacked = np.stack(pictures).transpose(0, 3, 1, 2)
     return np.ascontiguousarray(stacked, dtype=np.float32) / np.float32(255)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgerestore.build.job import Builder
 from edgerestore.bundle import Accuracy
+from edgerestore.calibration import to_network
 from edgerestore.compress.quantization.search import Found, fewest_in_float
 from edgerestore.compress.quantization.sensitivity import Sensitivity, module_sensitivities
 from edgerestore.compress.running import Crops
@@ -89,9 +90,4 @@ def _middles(builder: Builder) -> tuple[Crops | None, Crops | None]:
             high.append(pair.high[y : y + side, x : x + side])
     if not low:
         return None, None
-    return _to_network(low), _to_network(high)
-
-
-def _to_network(pixels: Sequence[np.ndarray]) -> Crops:
-    stacked = np.stack(pixels).transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(stacked, np.float32) / np.float32(255)
+    return to_network(low), to_network(high)

@@ -49,6 +49,7 @@ class Quantizer:
 
     calibration: Calibration
     also_float: tuple[str, ...] = ()
+    _plans: dict[Int8Rules, Plan] = field(default_factory=dict)
     _graphs: dict[Int8Rules, onnx.ModelProto] = field(default_factory=dict)
 
     @property
@@ -66,8 +67,10 @@ class Quantizer:
         return Quantizer(self.calibration, (*self.also_float, *modules))
 
     def plan(self, rules: Int8Rules) -> Plan:
-        """What is quantized for a target, and in which steps."""
-        return self.calibration.done.plan(rules, self.also_float)
+        """What is quantized for a target, and in which steps; worked out once."""
+        if rules not in self._plans:
+            self._plans[rules] = self.calibration.done.plan(rules, self.also_float)
+        return self._plans[rules]
 
     def qdq(self, rules: Int8Rules) -> onnx.ModelProto:
         """The graph with quantize and dequantize pairs, made once."""

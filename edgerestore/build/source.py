@@ -15,6 +15,7 @@ from edgerestore.build.finite import finite
 from edgerestore.bundle import Costs, PassFacts
 from edgerestore.compress.fp16 import rounded
 from edgerestore.compress.rewrites import deployable
+from edgerestore.compress.running import open_graph
 from edgerestore.errors import EdgeRestoreError
 from edgerestore.evaluation import ImagePair, Score, evaluate
 from edgerestore.export.cost import costs_of_graph
@@ -115,13 +116,7 @@ def reference_run(network: nn.Module) -> Callable[[Tiles], Tiles]:
 
 def onnx_run(model: onnx.ModelProto) -> Callable[[Tiles], Tiles]:
     """A graph as a function of tiles, in ONNX Runtime on this CPU, every FP16 tensor rounded."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        rounded(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_graph(rounded(model))
 
     def run(tiles: Tiles) -> Tiles:
         result: Tiles = session.run(None, {INPUT: tiles})[0]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
+from edgerestore.cli.options import CalibrationSet, WeightsFile
 from edgerestore.cli.output import Json, console, print_json, progress, table
 
 if TYPE_CHECKING:
@@ -78,9 +79,7 @@ def build(
     precision: Annotated[
         str | None, typer.Option(help="Of fp32, fp16, bf16, int8; comma-separated.")
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="safetensors; the shipped weights if left out.")
-    ] = None,
+    weights: WeightsFile = None,
     tile: Annotated[
         str | None,
         typer.Option(
@@ -100,9 +99,7 @@ def build(
     overlap: Annotated[
         int | None, typer.Option(min=0, help="Input pixels that neighbouring tiles share; 8.")
     ] = None,
-    calibration: Annotated[
-        str | None, typer.Option(help="A shipped set, or a folder of degraded pictures.")
-    ] = None,
+    calibration: CalibrationSet = None,
     data: Annotated[
         Path | None, typer.Option(help="Pairs for the accuracy gate; the shipped ones if left out.")
     ] = None,

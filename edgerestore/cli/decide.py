@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgerestore.cli.options import Threads
+from edgerestore.cli.options import CalibrationSet, JudgedOn, Threads, TileSide, WeightsFile
 from edgerestore.cli.output import Json, console, print_json, progress, table
 
 if TYPE_CHECKING:
@@ -31,18 +31,10 @@ def register(app: typer.Typer) -> None:
 def decide(
     model: Annotated[str, typer.Argument(help="A model's name, or a recipe file.")],
     target: Annotated[str, typer.Option(help="A target's name or file; it must execute here.")],
-    weights: Annotated[
-        Path | None, typer.Option(help="safetensors; the shipped weights if left out.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Pairs to judge on; the shipped ones if left out.")
-    ] = None,
-    calibration: Annotated[
-        str | None, typer.Option(help="A shipped set, or a folder of degraded pictures.")
-    ] = None,
-    tile: Annotated[
-        int | None, typer.Option(min=8, help="Input side in pixels; the model's if left out.")
-    ] = None,
+    weights: WeightsFile = None,
+    data: JudgedOn = None,
+    calibration: CalibrationSet = None,
+    tile: TileSide = None,
     max_drop_db: Annotated[
         float | None, typer.Option(min=0, help="That may be lost in the mean; INT8's gate.")
     ] = None,

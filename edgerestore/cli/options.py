@@ -17,3 +17,18 @@ Data = Annotated[Path, typer.Option(help="Folder that holds the recipe's data fo
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue the run in --out, if there is one.")
 ]
+WeightsFile = Annotated[
+    Path | None,
+    typer.Option("--weights", help="safetensors; the shipped weights if left out."),
+]
+JudgedOn = Annotated[
+    Path | None, typer.Option("--data", help="Pairs to judge on; the shipped ones if left out.")
+]
+CalibrationSet = Annotated[
+    str | None,
+    typer.Option("--calibration", help="A shipped set, or a folder of degraded pictures."),
+]
+TileSide = Annotated[
+    int | None,
+    typer.Option("--tile", min=8, help="Input side in pixels; the model's if left out."),
+]

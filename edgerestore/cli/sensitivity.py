@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgerestore.cli.options import CalibrationSet, JudgedOn, TileSide, WeightsFile
 from edgerestore.cli.output import Json, console, print_json, progress, table
 
 if TYPE_CHECKING:
@@ -29,18 +30,10 @@ def sensitivity(
     target: Annotated[
         str, typer.Option(help="A target's name or file; its rules decide what is quantized how.")
     ] = "x86-openvino",
-    weights: Annotated[
-        Path | None, typer.Option(help="safetensors; the shipped weights if left out.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Pairs to judge on; the shipped ones if left out.")
-    ] = None,
-    calibration: Annotated[
-        str | None, typer.Option(help="A shipped set, or a folder of degraded pictures.")
-    ] = None,
-    tile: Annotated[
-        int | None, typer.Option(min=8, help="Input side in pixels; the model's if left out.")
-    ] = None,
+    weights: WeightsFile = None,
+    data: JudgedOn = None,
+    calibration: CalibrationSet = None,
+    tile: TileSide = None,
     keep_float: Annotated[
         list[str] | None, typer.Option(help="Modules that stay in float anyway; a pattern.")
     ] = None,

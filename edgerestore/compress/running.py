@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,6 +17,18 @@ Crops = NDArray[np.float32]
 Values = dict[str, NDArray[np.float32]]
 
 
+def open_graph(model: onnx.ModelProto, optimizations: str = "ORT_ENABLE_ALL") -> Any:
+    """A session on this CPU; ``optimizations`` names a level of ONNX Runtime's."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, optimizations)
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
 def run_graph(model: onnx.ModelProto, crops: Crops) -> Crops:
     """What the graph returns for each crop, one at a time."""
     return np.concatenate([values[OUTPUT] for values in values_over(model, [OUTPUT], crops)])
@@ -23,8 +36,6 @@ def run_graph(model: onnx.ModelProto, crops: Crops) -> Crops:
 
 def values_over(model: onnx.ModelProto, names: Sequence[str], crops: Crops) -> Iterator[Values]:
     """Some of a graph's tensors for each crop, the input's among them if it is named."""
-    import onnxruntime
-
     inner = [name for name in names if name != INPUT]
     exposed = onnx.ModelProto()
     exposed.CopyFrom(model)
@@ -34,13 +45,8 @@ def values_over(model: onnx.ModelProto, names: Sequence[str], crops: Crops) -> I
         for name in inner
         if name not in ends
     )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
     # Fusions would take longer to find than some crops take to run.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    session = onnxruntime.InferenceSession(
-        exposed.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_graph(exposed, "ORT_ENABLE_BASIC")
     for crop in crops:
         found = session.run(inner, {INPUT: crop[None]}) if inner else []
         values = dict(zip(inner, found, strict=True))

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgerestore.compress.fp16.graphs import FLOAT, shapes_of, tensors_of
 from edgerestore.compress.fp16.sums import sum_nodes
+from edgerestore.compress.running import open_graph
 from edgerestore.export.onnx import INPUT
 
 LARGEST_HALF = float(np.finfo(np.float16).max)
@@ -59,16 +60,9 @@ def ranges_on(model: onnx.ModelProto, crops: NDArray[np.float32], headroom: floa
 
     ``headroom`` is how many times larger than any value seen FP16's largest must be.
     """
-    import onnxruntime
-
     measuring = _Measuring(model, LARGEST_HALF / headroom)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
     # Fusions would skip tensors, and thousands of statistics take long to optimise.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        measuring.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_graph(measuring.model, "ORT_DISABLE_ALL")
     tensors: dict[str, Range] = {}
     sums: dict[str, Range] = {}
     for crop in crops:
