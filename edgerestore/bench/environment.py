@@ -12,6 +12,8 @@ from pathlib import Path
 import msgspec
 
 import edgerestore
+from edgerestore.bench.machine import accelerators, clocks, container
+from edgerestore.bench.machine.files import text
 
 RUNTIMES = (
     "onnxruntime",
@@ -27,9 +29,6 @@ BUSY_LOAD = 0.25
 """Load average per core above which another job is likely; an idle desktop has 0.05."""
 BUSY_CORES = 0.1
 """Cores used by others while measuring, per core, above which medians move."""
-
-_CGROUP = Path("/sys/fs/cgroup")
-_NO_LIMIT = 1 << 60
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +46,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """CPU quota of the control group; null without one."""
     container_memory_mib: float | None
     gpus: list[str]
+    """Names, with the highest clock and the power limit where the driver tells."""
     os: str
     python: str
     versions: dict[str, str]
@@ -55,6 +55,19 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     load_average_end: float | None
     other_cores: float | None
     """Cores that other processes kept busy meanwhile, on average."""
+    npus: list[str] = []
+    drivers: dict[str, str] = {}
+    """Versions of what serves GPUs and NPUs."""
+    power_mode: str | None = None
+    """Jetson's nvpmodel, or a laptop's platform profile."""
+    boost: bool | None = None
+    """Whether the CPU may clock beyond its base."""
+    clock_limits_mhz: tuple[float, float] | None = None
+    """Lowest and highest clock that the CPU's cores may take."""
+    clock_mhz: float | None = None
+    """Highest clock of a CPU core, right after the last run."""
+    gpu_clocks_mhz: list[float] = []
+    """Of each NVIDIA GPU, right after the last run."""
 
 
 class Watch:
@@ -68,22 +81,30 @@ class Watch:
 
     def finish(self, workers_cpu_seconds: float) -> Environment:
         """The whole fingerprint; CPU time of the workers counts as ours, not as others'."""
+        clock, gpu_clocks = clocks.clock_mhz(), accelerators.gpu_clocks_mhz()
         return Environment(
             taken_at=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
             machine=f"{platform.machine()}{_board()}",
             cpu=cpu_name(),
             cores=_cores(),
-            governor=_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+            governor=clocks.governor(),
             memory_mib=_memory_mib(),
-            container_cores=_container_cores(),
-            container_memory_mib=_container_memory_mib(),
-            gpus=_gpus(),
+            container_cores=container.container_cores(),
+            container_memory_mib=container.container_memory_mib(),
+            gpus=accelerators.gpus(),
             os=_os(),
             python=f"{platform.python_implementation()} {platform.python_version()}",
             versions=_versions(),
             load_average_begin=self._load,
             load_average_end=_load_average(),
             other_cores=self._other_cores(workers_cpu_seconds),
+            npus=accelerators.npus(),
+            drivers=accelerators.drivers(),
+            power_mode=clocks.power_mode(),
+            boost=clocks.boost(),
+            clock_limits_mhz=clocks.clock_limits_mhz(),
+            clock_mhz=clock,
+            gpu_clocks_mhz=gpu_clocks,
         )
 
     def _other_cores(self, workers: float) -> float | None:
@@ -117,23 +138,15 @@ def warnings(environment: Environment) -> list[str]:
 
 def cpu_name() -> str:
     """The processor as the system names it."""
-    for line in (_text("/proc/cpuinfo") or "").splitlines():
+    for line in (text(Path("/proc/cpuinfo")) or "").splitlines():
         name, _, value = line.partition(":")
         if name.strip() in ("model name", "Model", "Hardware"):
             return value.strip()
     return platform.processor() or platform.machine()
 
 
-def _text(path: str | Path) -> str | None:
-    """A small system file, stripped; None where it cannot be read or is empty."""
-    try:
-        return Path(path).read_text(errors="replace").strip("\0\n ") or None
-    except OSError:
-        return None
-
-
 def _board() -> str:
-    model = _text("/proc/device-tree/model")
+    model = text(Path("/proc/device-tree/model"))
     return f", {model}" if model else ""
 
 
@@ -152,7 +165,7 @@ def _os() -> str:
 
 
 def _memory_mib() -> float | None:
-    for line in (_text("/proc/meminfo") or "").splitlines():
+    for line in (text(Path("/proc/meminfo")) or "").splitlines():
         if line.startswith("MemTotal:"):
             return int(line.split()[1]) / 1024
     return None
@@ -166,53 +179,6 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _gpus() -> list[str]:
-    try:
-        import pynvml
-    except ImportError:
-        return []
-    try:
-        pynvml.nvmlInit()
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        return [str(pynvml.nvmlDeviceGetName(handle)) for handle in handles]
-    except pynvml.NVMLError:
-        return []
-
-
-def _control_groups() -> list[Path]:
-    """Version 2 folders from this process's group up to the root."""
-    for line in (_text("/proc/self/cgroup") or "").splitlines():
-        if line.startswith("0::"):
-            inside = _CGROUP / line[3:].lstrip("/")
-            return [
-                folder
-                for folder in (inside, *inside.parents)
-                if _CGROUP in (folder, *folder.parents)
-            ]
-    return [_CGROUP]
-
-
-def _container_cores() -> float | None:
-    quotas = []
-    for folder in _control_groups():
-        quota, _, period = (_text(folder / "cpu.max") or "max").partition(" ")
-        if quota.isdigit() and period.isdigit():
-            quotas.append(int(quota) / int(period))
-    quota_v1, period_v1 = (
-        _text(_CGROUP / "cpu" / f"cpu.cfs_{name}_us") or "" for name in ("quota", "period")
-    )
-    if quota_v1.isdigit() and period_v1.isdigit():
-        quotas.append(int(quota_v1) / int(period_v1))
-    return min(quotas, default=None)
-
-
-def _container_memory_mib() -> float | None:
-    files = [folder / "memory.max" for folder in _control_groups()]
-    files.append(_CGROUP / "memory" / "memory.limit_in_bytes")
-    limits = [int(text) for text in map(_text, files) if text and text.isdigit()]
-    return min((n / (1 << 20) for n in limits if n < _NO_LIMIT), default=None)
-
-
 def _load_average() -> float | None:
     try:
         return round(os.getloadavg()[0], 2)
@@ -222,7 +188,7 @@ def _load_average() -> float | None:
 
 def _busy_seconds() -> float | None:
     """CPU seconds that the whole machine has worked since it started."""
-    fields = (_text("/proc/stat") or "").split("\n", 1)[0].split()
+    fields = (text(Path("/proc/stat")) or "").split("\n", 1)[0].split()
     if len(fields) < 9 or fields[0] != "cpu":
         return None
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[1:9])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
+
+from edgerestore.bench.machine import nvidia
+from edgerestore.bench.runtime_memory import RuntimeMemory
 
 MIB = 1 << 20
 
@@ -29,63 +31,50 @@ def host_mib() -> float:
 
 
 class DeviceMemory:
-    """Follows the GPU memory of this process through NVML.
+    """Follows the GPU memory of this process, through NVML and through its runtime.
 
-    A sample after each turn, so allocations that live only within one inference are missed;
-    runtimes keep their arenas, which makes these few. Where the driver hides processes, as
-    in containers, the growth of the whole device since construction counts instead.
+    Every case is a process of its own, so that both begin at nothing. A sample after each
+    turn, so allocations that live only within one inference are missed by NVML; runtimes keep
+    their arenas, which makes these few. Where the driver hides processes, as in containers,
+    the growth of the whole device since construction counts instead.
     """
 
     def __init__(self) -> None:
-        self._nvml = _nvml()
+        self._nvml = nvidia.nvml()
+        self._handles = nvidia.handles(self._nvml)
         self._used_before = self._used()
+        self._runtime = RuntimeMemory()
         self.peak_mib: float | None = None
+        """By NVML: context, kernels and arenas included."""
+        self.runtime_peak_mib: float | None = None
+        """What the runtime itself says it has allocated."""
 
     def sample(self) -> None:
-        """Raises the peak to the present use; without a GPU it stays None."""
-        if self._nvml is None:
-            return
-        mib = (self._own() or max(0, self._used() - self._used_before)) / MIB
-        if mib:
-            self.peak_mib = max(mib, self.peak_mib or 0.0)
+        """Raises the peaks to the present use; without a GPU they stay None."""
+        used = (self._own() or max(0, self._used() - self._used_before)) if self._handles else 0
+        self.peak_mib = _raised(self.peak_mib, used)
+        self.runtime_peak_mib = _raised(self.runtime_peak_mib, self._runtime.bytes() or 0)
 
     def _own(self) -> int:
         total = 0
-        for handle in _handles(self._nvml):
-            with contextlib.suppress(self._nvml.NVMLError):
-                for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(handle):
-                    if process.pid == os.getpid():
-                        total += process.usedGpuMemory or 0
+        for handle in self._handles:
+            query = self._nvml.nvmlDeviceGetComputeRunningProcesses
+            for process in nvidia.asked(self._nvml, partial(query, handle)) or ():
+                if process.pid == os.getpid():
+                    total += process.usedGpuMemory or 0
         return total
 
     def _used(self) -> int:
         total = 0
-        for handle in _handles(self._nvml):
-            with contextlib.suppress(self._nvml.NVMLError):
-                total += int(self._nvml.nvmlDeviceGetMemoryInfo(handle).used)
+        for handle in self._handles:
+            query = self._nvml.nvmlDeviceGetMemoryInfo
+            found = nvidia.asked(self._nvml, partial(query, handle))
+            total += int(found.used) if found is not None else 0
         return total
 
 
-def _nvml() -> Any:
-    """The initialized pynvml module; None without it or without a GPU."""
-    try:
-        import pynvml
-    except ImportError:
-        return None
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return None
-    return pynvml
-
-
-def _handles(nvml: Any) -> list[Any]:
-    if nvml is None:
-        return []
-    try:
-        return [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-    except nvml.NVMLError:
-        return []
+def _raised(peak_mib: float | None, used: int) -> float | None:
+    return max(used / MIB, peak_mib or 0.0) if used else peak_mib
 
 
 def _status_kib(field: str) -> int | None:

@@ -25,6 +25,7 @@ from edgerestore.bundle import (
 )
 
 TILE, SCALE = 8, 2
+RECORDED = Path(__file__).with_name("recorded")
 COSTS = Costs(
     params=36,
     macs=2304,
@@ -46,6 +47,22 @@ def script(tmp_path: Path) -> Callable[[str, str], Candidate]:
         return Candidate(name, (sys.executable, str(path)))
 
     return write
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Callable[[str], Path]:
+    """Unfolds a recorded tree and gives its root."""
+
+    def unfold(name: str) -> Path:
+        root = tmp_path / name
+        for line in (RECORDED / f"{name}.txt").read_text().splitlines():
+            path, _, content = line.partition(" = ")
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            with (root / path).open("a") as file:
+                file.write(content + "\n")
+        return root
+
+    return unfold
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 import pytest
 
@@ -14,35 +12,6 @@ def test_the_fingerprint_names_machine_and_versions() -> None:
     assert seen.cpu
     assert "numpy" in seen.versions
     assert msgspec.json.decode(msgspec.json.encode(seen), type=environment.Environment) == seen
-
-
-def test_a_quota_of_an_outer_group_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "pod" / "box").mkdir(parents=True)
-    (tmp_path / "pod" / "cpu.max").write_text("150000 100000\n")
-    (tmp_path / "pod" / "box" / "cpu.max").write_text("max 100000\n")
-    (tmp_path / "pod" / "box" / "memory.max").write_text("536870912\n")
-    own = environment._text
-    monkeypatch.setattr(environment, "_CGROUP", tmp_path)
-    monkeypatch.setattr(
-        environment, "_text", lambda p: "0::/pod/box" if p == "/proc/self/cgroup" else own(p)
-    )
-    seen = environment.Watch().finish(0.0)
-    assert seen.container_cores == 1.5
-    assert seen.container_memory_mib == 512
-
-
-def test_an_unlimited_old_group_is_no_limit(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    for name in ("cpu", "memory"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("-1\n")
-    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
-    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("9223372036854771712\n")
-    monkeypatch.setattr(environment, "_CGROUP", tmp_path)
-    seen = environment.Watch().finish(0.0)
-    assert seen.container_cores is None
-    assert seen.container_memory_mib is None
 
 
 def quiet(**changes: object) -> environment.Environment:
