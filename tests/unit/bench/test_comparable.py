@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from edgerestore.bench.comparable import check_comparable, differences
+from edgerestore.bench.environment import Environment, Watch
+from edgerestore.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def here() -> Environment:
+    seen = Watch().finish(0.0)
+    return msgspec.structs.replace(seen, governor="performance", power_mode=None)
+
+
+def other(here: Environment, **changes: object) -> Environment:
+    return msgspec.structs.replace(here, **changes)
+
+
+def test_load_and_time_make_no_difference(here: Environment) -> None:
+    later = other(here, taken_at="2030-01-01T00:00:00+00:00", load_average_begin=9.0, clock_mhz=1.0)
+    assert differences(here, later) == []
+    check_comparable([("a.json", here), ("b.json", later)], across=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"governor": "powersave"}, "governor: performance, powersave"),
+        ({"power_mode": "15W (0)"}, "power mode: unknown, 15W (0)"),
+        ({"container_cores": 1.5}, "container's cores: "),
+        ({"clock_limits_mhz": (400.0, 800.0)}, "clock limits: unknown, 400 to 800 MHz"),
+        ({"drivers": {"nvidia": "550.1"}}, "drivers: none, nvidia 550.1"),
+    ],
+)
+def test_what_makes_a_machine_faster_makes_a_difference(
+    here: Environment, changes: dict[str, object], said: str
+) -> None:
+    base = other(here, drivers={}, clock_limits_mhz=None, container_cores=None)
+    (found,) = differences(base, other(base, **changes))
+    assert found.startswith(said)
+
+
+def test_another_version_of_ours_makes_none_but_of_a_runtime_does(here: Environment) -> None:
+    assert differences(here, other(here, versions=here.versions | {"edgerestore": "9"})) == []
+    assert differences(here, other(here, versions=here.versions | {"openvino": "1999.0"}))
+
+
+def test_results_of_two_machines_are_refused_by_name(here: Environment) -> None:
+    taken = [("a.json", here), ("b.json", here), ("c.json", other(here, cpu="Z80"))]
+    with pytest.raises(InputError, match=r"c\.json was not measured .* of a\.json .*CPU: .*Z80"):
+        check_comparable(taken, across=False)
+    check_comparable(taken, across=True)
