@@ -9,6 +9,7 @@ import msgspec
 from edgerestore.recipe.objectives import Contrastive, Distillation, PixelLoss
 from edgerestore.recipe.optimisation import Cosine, Decay, Optimizer, Schedule
 from edgerestore.recipe.pictures import Pictures, Source
+from edgerestore.recipe.quantization import Quantization
 from edgerestore.recipe.scalars import Count, DeviceName, Positive, Rate
 
 
@@ -30,6 +31,7 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     loss: PixelLoss = "l1"
     contrastive: Contrastive | None = None
     distillation: Distillation | None = None
+    quantization: Quantization | None = None
     recursions: tuple[Positive, Positive] | None = None
     """Fewest and most times that a recursive network recurs: drawn anew for every step, so that
     one set of weights serves several latencies. Its own number where absent."""
@@ -63,3 +65,5 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError("contrastive compares images of a batch, which holds only one")
         if self.recursions is not None and self.recursions[0] > self.recursions[1]:
             raise ValueError("recursions are the fewest and the most, in this order")
+        if self.quantization is not None and self.compile:
+            raise ValueError("quantization finds products as they are called: leave compile out")

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function
 
 SMALL = 3
 """Side of the kernels that oneDNN has a fast gradient for."""
@@ -32,19 +33,30 @@ def quicken(network: nn.Module) -> int:
 
 class _QuickConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
-        pairs = self.in_channels // self.out_channels
-        weight = self.weight.reshape(self.in_channels, 1, *self.kernel_size)
-        if torch.is_autocast_enabled("cpu"):
-            kind = torch.get_autocast_dtype("cpu")
-            x, weight = x.to(kind), weight.to(kind)
-        x = x.contiguous(memory_format=torch.channels_last)
-        y: Tensor = _Depthwise.apply(x, weight)  # type: ignore[no-untyped-call]
-        if pairs > 1:
-            n, _, height, width = y.shape
-            pair = y.permute(0, 2, 3, 1).reshape(n, height, width, self.out_channels, pairs)
-            # Ten times as fast as a sum over so short an axis.
-            y = (pair[..., 0] + pair[..., 1]).permute(0, 3, 1, 2)
-        return y
+        return quick_conv2d(x, self.weight)
+
+
+def quick_conv2d(x: Tensor, weight: Tensor) -> Tensor:
+    """A depthwise or pairwise convolution that keeps height and width.
+
+    ``x`` is N x C x H x W, ``weight`` O x C/O x k x k. To torch's modes this is one function.
+    """
+    if has_torch_function((x, weight)):
+        out: Tensor = handle_torch_function(quick_conv2d, (x, weight), x, weight)
+        return out
+    outputs, pairs, height, width = weight.shape
+    weight = weight.reshape(outputs * pairs, 1, height, width)
+    if torch.is_autocast_enabled("cpu"):
+        kind = torch.get_autocast_dtype("cpu")
+        x, weight = x.to(kind), weight.to(kind)
+    x = x.contiguous(memory_format=torch.channels_last)
+    y: Tensor = _Depthwise.apply(x, weight)  # type: ignore[no-untyped-call]
+    if pairs > 1:
+        n, _, height, width = y.shape
+        pair = y.permute(0, 2, 3, 1).reshape(n, height, width, outputs, pairs)
+        # Ten times as fast as a sum over so short an axis.
+        y = (pair[..., 0] + pair[..., 1]).permute(0, 3, 1, 2)
+    return y
 
 
 class _Depthwise(torch.autograd.Function):

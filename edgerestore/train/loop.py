@@ -24,9 +24,10 @@ from edgerestore.train.objectives import objective_of
 from edgerestore.train.optimisation import Updates, learning_rate_at, move_average, require_finite
 from edgerestore.train.processes import Processes, alone
 from edgerestore.train.provenance import code_version, hardware
+from edgerestore.train.quantization import FakeQuantized, Ranges, fake_quantized
 from edgerestore.train.starting import read_start, start_file
 from edgerestore.train.state import LAST, State
-from edgerestore.train.validation import ValidationSet, at_each_depth
+from edgerestore.train.validation import ValidationSet, at_each_depth, in_int8_too
 
 BEST = "best.safetensors"
 LOG_EVERY = 50
@@ -71,7 +72,11 @@ def train(
         for network in (state.network, state.average):
             sparsify(network)
     sets = at_each_depth(validation, settings.recursions)
-    run = _Run(spec, settings, data, sets, out, processes, state)
+    rounded = None
+    if settings.quantization is not None:
+        sets = in_int8_too(sets)
+        rounded = fake_quantized(state.average, spec, settings.quantization, folder, state.ranges)
+    run = _Run(spec, settings, data, sets, out, processes, state, rounded)
     run.begin()
     learner = processes.share(state.objective, some_rest=bool(spec.tasks))
     ahead = batches(data, settings.seed, state.step, settings.steps, places, settings.workers)
@@ -84,6 +89,7 @@ def train(
             mean, stops = processes.agree(loss, stop())
             require_finite("loss", mean, state.step)
             norm = state.updates.make(loss, state.step)
+            state.ranges.follow(processes)
             move_average(state.average, state.network, settings.ema, state.step)
             state.step += 1
             report(run.after_step(mean, norm))
@@ -113,13 +119,15 @@ def _first_state(
         network.compile()
     elif device.type == "cpu":
         quicken(network)
-    objective = objective_of(network, spec, settings, folder).to(device)
+    ranges = Ranges()
+    objective = objective_of(network, spec, settings, folder, ranges).to(device)
     facts.update(objective.facts())
     return State(
         network=network,
         average=average,
         objective=objective,
         updates=Updates(objective.parameters(), settings, device),
+        ranges=ranges,
         facts=facts,
     )
 
@@ -135,6 +143,8 @@ class _Run:
     out: Path
     processes: Processes
     state: State
+    rounded: FakeQuantized | None
+    """The average with its products rounded, where it is to bear INT8."""
     journal: Journal | None = None
     losses: list[float] = field(default_factory=list)
     """Since the last line of the log."""
@@ -185,10 +195,11 @@ class _Run:
         if not self.journal:
             return
         state = self.state
-        measured = {
-            item.name: item.measure(state.average, self.processes.device)
-            for item in self.validation
-        }
+        measured = {}
+        for item in self.validation:
+            network = self.rounded if item.int8 else state.average
+            assert network is not None
+            measured[item.name] = item.measure(network, self.processes.device)
         state.scores = {name: item.figures for name, item in measured.items()}
         self.journal.show(state.step, measured)
         mean = sum(item.psnr_y_db for item in state.scores.values()) / len(state.scores)

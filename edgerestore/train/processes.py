@@ -66,6 +66,13 @@ class Processes:
         distributed.all_reduce(both)
         return float(both[0]) / self.count, bool(both[1] > 0)
 
+    def extremes(self, lows: Tensor, highs: Tensor) -> tuple[Tensor, Tensor]:
+        """The least of all processes' lows and the most of their highs, place by place."""
+        if self.count > 1:
+            distributed.all_reduce(lows, distributed.ReduceOp.MIN)
+            distributed.all_reduce(highs, distributed.ReduceOp.MAX)
+        return lows, highs
+
 
 def alone(device: DeviceName) -> Processes:
     """This process without others. Raises MissingPartError where the device is absent."""

@@ -63,6 +63,14 @@ class ValidationSet:
     """The same over RGB."""
     recursions: int | None = None
     """How often the network recurs where it is measured; as it stands where None."""
+    tiled: bool = False
+    """Whether it is measured in tiles though it takes whole images: as bundles run."""
+    int8: bool = False
+    """Whether its products are to be rounded as in INT8 where it is measured."""
+
+    @property
+    def _in_tiles(self) -> bool:
+        return self.tiled or self.spec.size_rule.maximum is not None
 
     @torch.inference_mode()
     def measure(self, network: nn.Module, device: torch.device) -> Measurement:
@@ -92,9 +100,10 @@ class ValidationSet:
 
     def protocol(self) -> str:
         """One sentence that says how the figure comes about."""
-        whole = self.spec.size_rule.maximum is None
         tiles = f"tiles of {self.spec.tile} with {DEFAULT_OVERLAP} shared"
-        return f"{'whole image' if whole else tiles}, float32, rounded to 8 bits, mean over images"
+        where = tiles if self._in_tiles else "whole image"
+        kind = "products of values rounded as in INT8" if self.int8 else "float32"
+        return f"{where}, {kind}, rounded to 8 bits, mean over images"
 
     def _restore(
         self, network: nn.Module, low: Pixels, device: torch.device
@@ -106,7 +115,7 @@ class ValidationSet:
             return np.asarray(result.cpu())
 
         spec = self.spec
-        if spec.size_rule.maximum is not None:
+        if self._in_tiles:
             return restore_array(
                 low, run, tile=spec.tile, overlap=DEFAULT_OVERLAP, scale=spec.scale
             )
@@ -149,6 +158,19 @@ def at_each_depth(
         for item in sets
         for times in range(fewest, most + 1)
     ]
+
+
+def in_int8_too(sets: Sequence[ValidationSet]) -> list[ValidationSet]:
+    """Each set, then the same in tiles, and these with products rounded as in INT8.
+
+    Tiles, as that is how bundles run, and as a whole image's attention could not be rounded:
+    it would have to lie in memory.
+    """
+    found = []
+    for item in sets:
+        tiled = replace(item, name=f"{item.name} in tiles", tiled=True)
+        found += [item, tiled, replace(tiled, name=f"{tiled.name}, INT8", int8=True)]
+    return found
 
 
 def enlarged(pair: ImagePair) -> Pixels:

@@ -13,16 +13,18 @@ from edgerestore.recipe.training import TrainSettings
 from edgerestore.train.objectives.contrastive import PatchContrast
 from edgerestore.train.objectives.distillation import TeacherMatch
 from edgerestore.train.objectives.objective import Objective, Term
+from edgerestore.train.quantization import Ranges, fake_quantized
 
 __all__ = ["Objective", "objective_of"]
 
 
 def objective_of(
-    network: nn.Module, spec: ModelSpec, settings: TrainSettings, folder: Path
+    network: nn.Module, spec: ModelSpec, settings: TrainSettings, folder: Path, ranges: Ranges
 ) -> Objective:
     """What a recipe in ``folder`` says that ``network`` is to learn.
 
-    Raises InputError for a network that a term does not suit.
+    Where it learns for INT8, ``ranges`` follows what its products read. Raises InputError for
+    a network that a term does not suit.
     """
     terms: list[Term] = []
     if settings.contrastive is not None:
@@ -30,7 +32,10 @@ def objective_of(
     if settings.distillation is not None:
         taught = settings.distillation
         terms.append(TeacherMatch(network, spec, taught, folder, settings.patch))
-    return Objective(network, settings.loss, terms, _recursions(network, spec, settings))
+    recursions = _recursions(network, spec, settings)
+    if settings.quantization is not None:
+        network = fake_quantized(network, spec, settings.quantization, folder, ranges)
+    return Objective(network, settings.loss, terms, recursions)
 
 
 def _recursions(
