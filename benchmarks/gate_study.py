@@ -81,9 +81,9 @@ class Recorder:
         """The source's own."""
         return self._source.clock()
 
-    def pair(self, number: int, seconds: float) -> Pair:
+    def pair(self, number: int, seconds: float, until: float) -> Pair:
         """The source's own."""
-        self.pairs.append(self._source.pair(number, seconds))
+        self.pairs.append(self._source.pair(number, seconds, until))
         return self.pairs[-1]
 
 

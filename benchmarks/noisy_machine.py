@@ -67,7 +67,7 @@ class NoisyMachine:
         """Simulated seconds."""
         return self._now
 
-    def pair(self, number: int, seconds: float) -> Pair:
+    def pair(self, number: int, seconds: float, until: float) -> Pair:
         """See :class:`edgerestore.gate.pairs.Source`."""
         began = self._now
         self._now += self._noise.opening_s * self._slowdown()
@@ -80,6 +80,8 @@ class NoisyMachine:
         while self._now - began - opening < seconds:
             for side in (first, 1 - first, 1 - first, first):
                 turns[side].append(self._turn(*sides[side], turn_s))
+            if self._now >= until:
+                break
             first = 1 - first
         return Pair(turns[0], turns[1], opening, self._now - began)
 

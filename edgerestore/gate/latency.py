@@ -13,10 +13,12 @@ from edgerestore.gate.pairs import Pair, Source
 from edgerestore.gate.sequential import (
     ERROR,
     MIN_PAIRS,
+    PASS_ERROR,
     Answer,
     Estimate,
     Interval,
     Looks,
+    confidence,
     interval,
     judge,
     pairs_needed,
@@ -75,6 +77,8 @@ def compare_latency(
 ) -> Latency:
     """Takes pairs until the answer is sure or the next pair would not fit into the time.
 
+    Only a machine that slows down while the last pair opens makes it last longer than that.
+
     Raises InputError for limits that cannot be kept, and what the source raises.
     """
     if not 0 < seconds < math.inf:
@@ -87,17 +91,18 @@ def compare_latency(
     last = False
     seen: Interval | None = None
     while answer == "inconclusive" and not last:
-        pairs.append(source.pair(len(pairs), _turns_s(pairs, seconds)))
+        pairs.append(source.pair(len(pairs), _turns_s(pairs, seconds), began + seconds))
         used = source.clock() - began
         # The longer of two and a little, because the machine may be slow again.
         last = used + MARGIN * max(pair.seconds for pair in pairs[-2:]) > seconds
         estimates.append(pairs[-1].estimate())
         if len(pairs) >= MIN_PAIRS:
             seen = interval(estimates, ERROR)
-        error = looks.due(used / seconds, len(pairs), last=last)
-        if error is not None:
-            seen = interval(estimates, error)
-            answer = judge(seen, threshold, expected=expected, last=last)
+        share = looks.due(used / seconds, len(pairs), last=last)
+        if share is not None:
+            sure, likely = (interval(estimates, share * error) for error in (ERROR, PASS_ERROR))
+            answer = judge(sure, likely, threshold, expected=expected, last=last)
+            seen = likely if answer == "pass" else sure
         report(min(1.0, used / seconds), len(pairs), seen)
     needed = None
     if answer == "inconclusive":
@@ -108,7 +113,7 @@ def compare_latency(
         ratio=seen.ratio if seen else math.exp(np.median([e.log_ratio for e in estimates])),
         low=seen.low if seen else None,
         high=seen.high if seen else None,
-        confidence=1 - ERROR,
+        confidence=confidence(answer),
         threshold=threshold,
         expected=expected,
         pairs=len(pairs),

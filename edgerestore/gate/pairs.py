@@ -7,7 +7,7 @@ in the block's ratio, a steady drift cancels by its order, and what bursts in is
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,8 +54,11 @@ class Source(Protocol):
         """Seconds since any moment."""
         ...
 
-    def pair(self, number: int, seconds: float) -> Pair:
-        """Opens the pair of this number and measures it for about so many seconds."""
+    def pair(self, number: int, seconds: float, until: float) -> Pair:
+        """Opens the pair of this number and measures it for about so many seconds.
+
+        No block begins after ``until`` on the clock, except the first.
+        """
         ...
 
 
@@ -71,7 +74,7 @@ class Processes:
         """Monotonic."""
         return time.monotonic()
 
-    def pair(self, number: int, seconds: float) -> Pair:
+    def pair(self, number: int, seconds: float, until: float) -> Pair:
         """See :class:`Source`. Which side starts alternates from pair to pair and block to block.
 
         Raises CheckFailedError where the candidate's output is wrong, InputError where the
@@ -89,7 +92,7 @@ class Processes:
             for lane in lanes:
                 lane.warm_up()
             opening_s = self.clock() - began
-            _blocks(lanes)
+            _blocks(lanes, lambda: self.clock() < until)
             for lane in lanes:
                 lane.close()
         self.cpu_seconds += sum(lane.seen.closed.cpu_seconds for lane in lanes if lane.seen.closed)
@@ -111,11 +114,13 @@ def location(values: Sequence[float]) -> float:
     return float(np.median((array[rows] + array[columns]) / 2))
 
 
-def _blocks(lanes: Sequence[Lane]) -> None:
+def _blocks(lanes: Sequence[Lane], in_time: Callable[[], bool]) -> None:
     first, second = lanes
     while first.wants_more and second.wants_more:
         for lane in (first, second, second, first):
             lane.turn()
+        if not in_time():
+            break
         first, second = second, first
 
 

@@ -4,7 +4,8 @@ One value of a fresh pair of processes is the unit, because two processes of the
 differ by more than their samples tell. If both sides are the same program, then a pair's
 log-ratio is the difference of two draws from one distribution: symmetric around 0, and no
 value more likely than 0. So it takes luck of at most 1 in 4 for each pair to agree on another
-value, which is why nothing is said from fewer than ``MIN_PAIRS``.
+value, which is why nothing is said from fewer than ``MIN_PAIRS``, and from fewer than
+``LAST_PAIRS`` not even where the time is up.
 """
 
 from __future__ import annotations
@@ -25,11 +26,15 @@ Answer = Literal["pass", "regressed", "improved", "inconclusive"]
 ERROR = 0.02
 """Probability that an interval, at any look, misses the true ratio: half of it on either side,
 so that a program against itself is called regressed in 1 of 100 runs at most."""
+PASS_ERROR = 0.1
+"""The same for the narrower interval of a pass, so that what is slower by just the threshold
+passes in 1 of 20 runs at most. An alarm that is false costs more than such a pass."""
 MIN_PAIRS = 5
+LAST_PAIRS = 4
 LEAST_SPREAD = 0.005
 """Standard deviation of a log-ratio below which no pair is believed, however its blocks agree."""
 SPENDING = ((0.3, 0.1), (0.6, 0.35))
-"""Looks: after this fraction of the time, this share of ``ERROR`` may have been spent."""
+"""Looks: after this fraction of the time, this share of the error may have been spent."""
 MAX_PAIRS = 10_000
 """More than anybody waits for; ends the search for how many would decide."""
 
@@ -63,18 +68,18 @@ class Looks:
         self._spent = 0.0
 
     def due(self, fraction: float, pairs: int, *, last: bool) -> float | None:
-        """The two-sided error of a look now; None where none is due.
+        """The share of the error that a look now may spend; None where none is due.
 
         ``fraction`` is the time used of the time given. The last look spends all that is left.
         """
-        if pairs < MIN_PAIRS:
+        if pairs < (LAST_PAIRS if last else MIN_PAIRS):
             return None
         allowed = max((share for start, share in SPENDING if fraction >= start), default=0.0)
         share = (1.0 if last else allowed) - self._spent
         if share <= 0:
             return None
         self._spent += share
-        return ERROR * share
+        return share
 
 
 def interval(estimates: Sequence[Estimate], error: float) -> Interval:
@@ -91,22 +96,31 @@ def interval(estimates: Sequence[Estimate], error: float) -> Interval:
     return Interval(math.exp(centre), math.exp(centre - half), math.exp(centre + half))
 
 
-def judge(seen: Interval, threshold: float, *, expected: float = 1.0, last: bool) -> Answer:
-    """The answer that an interval allows, relative to the expected ratio.
+def judge(
+    sure: Interval, likely: Interval, threshold: float, *, expected: float = 1.0, last: bool
+) -> Answer:
+    """The answer that two intervals of one ratio allow, relative to the expected ratio.
 
-    Regressed: the whole interval lies above ``expected`` and the ratio itself beyond the
-    threshold. Improved: the mirror image. Pass: the whole interval within the threshold; at
-    the last look it is enough that its upper bound is. Anything else is inconclusive.
+    ``likely`` is the narrower one, of a pass. Regressed: all of ``sure`` lies above ``expected``
+    and the ratio itself beyond the threshold. Improved: the mirror image. Pass: all of
+    ``likely`` within the threshold; at the last look it is enough that its upper bound is.
+    Anything else is inconclusive.
     """
     limit = math.log1p(threshold)
-    ratio, low, high = (math.log(x / expected) for x in (seen.ratio, seen.low, seen.high))
+    ratio, low, high = (math.log(x / expected) for x in (sure.ratio, sure.low, sure.high))
     if low > 0 and ratio > limit:
         return "regressed"
     if high < 0 and ratio < -limit:
         return "improved"
+    low, high = (math.log(x / expected) for x in (likely.low, likely.high))
     if high < limit and (last or low > -limit):
         return "pass"
     return "inconclusive"
+
+
+def confidence(answer: Answer) -> float:
+    """Probability with which the interval of such an answer holds the ratio, over all looks."""
+    return 1 - (PASS_ERROR if answer == "pass" else ERROR)
 
 
 def pairs_needed(
@@ -123,9 +137,11 @@ def pairs_needed(
     distance, limit = abs(centre - math.log(expected)), math.log1p(threshold)
     room = distance if distance > limit else limit - distance
 
+    error = ERROR if distance > limit else PASS_ERROR
+
     def decides(pairs: int) -> bool:
         # As in a run that is planned for so many: the last look has about half of the error.
-        return student_quantile(1 - ERROR / 4, pairs - 1) * spread / math.sqrt(pairs) < room
+        return student_quantile(1 - error / 4, pairs - 1) * spread / math.sqrt(pairs) < room
 
     if not decides(MAX_PAIRS):
         return None

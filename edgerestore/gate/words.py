@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgerestore.gate.facts import Fact
 from edgerestore.gate.latency import Latency
-from edgerestore.gate.sequential import MIN_PAIRS
+from edgerestore.gate.sequential import LAST_PAIRS
 from edgerestore.gate.verdict import Verdict
 
 
@@ -30,9 +30,9 @@ def more_words(latency: Latency) -> str | None:
     if latency.answer != "inconclusive":
         return None
     if latency.more_pairs is None or latency.more_seconds is None:
-        if latency.pairs < MIN_PAIRS:
+        if latency.pairs < LAST_PAIRS:
             few = f"{latency.pairs} pairs of processes fitted into the time"
-            return f"{few}, and {MIN_PAIRS} are needed at least: measure longer"
+            return f"{few}, and {LAST_PAIRS} are needed at least: measure longer"
         return "the ratio is so near the threshold that no reasonable time would decide"
     return (
         f"about {latency.more_pairs} more pairs would decide if the machine stays as it is: "

@@ -24,7 +24,7 @@ class Steady:
     def clock(self) -> float:
         return self.now
 
-    def pair(self, number: int, seconds: float) -> Pair:
+    def pair(self, number: int, seconds: float, until: float) -> Pair:
         self.now += self.pair_s
         self.asked.append(seconds)
         ratio = self.ratios[number % len(self.ratios)]

@@ -59,7 +59,7 @@ def test_words_say_what_would_decide(timed: Timed) -> None:
     assert "--seconds 81" in more
     assert "too few" not in more
     assert "no reasonable time" in more_words(timed("inconclusive"))
-    assert "5 are needed" in more_words(timed("inconclusive", pairs=2, low=None, high=None))
+    assert "4 are needed" in more_words(timed("inconclusive", pairs=2, low=None, high=None))
 
 
 def test_an_accepted_ratio_is_named(timed: Timed) -> None:

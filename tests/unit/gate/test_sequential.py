@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from edgerestore.gate.sequential import (
-    ERROR,
+    LAST_PAIRS,
     MIN_PAIRS,
+    PASS_ERROR,
     SPENDING,
     Estimate,
     Interval,
@@ -41,14 +42,22 @@ def drawn(ratio: float, spread: float, count: int, seed: int) -> list[Estimate]:
     ],
 )
 def test_the_answer_follows_from_interval_and_threshold(low, ratio, high, last, answer) -> None:
-    assert judge(Interval(ratio, low, high), 0.03, last=last) == answer
+    seen = Interval(ratio, low, high)
+    assert judge(seen, seen, 0.03, last=last) == answer
+
+
+def test_a_pass_is_believed_sooner_than_a_regression() -> None:
+    sure, likely = Interval(1.0, 0.96, 1.04), Interval(1.0, 0.98, 1.02)
+    assert judge(sure, likely, 0.03, last=False) == "pass"
+    sure, likely = Interval(1.05, 0.99, 1.11), Interval(1.05, 1.01, 1.09)
+    assert judge(sure, likely, 0.03, last=True) == "inconclusive"
 
 
 def test_an_accepted_ratio_moves_every_bound() -> None:
     seen = Interval(1.10, 1.09, 1.11)
-    assert judge(seen, 0.03, last=False) == "regressed"
-    assert judge(seen, 0.03, expected=1.10, last=False) == "pass"
-    assert judge(seen, 0.03, expected=1.20, last=False) == "improved"
+    assert judge(seen, seen, 0.03, last=False) == "regressed"
+    assert judge(seen, seen, 0.03, expected=1.10, last=False) == "pass"
+    assert judge(seen, seen, 0.03, expected=1.20, last=False) == "improved"
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -59,8 +68,8 @@ def test_swapping_the_sides_inverts_the_ratio_and_mirrors_the_answer(seed: int) 
     one, other = interval(seen, 0.005), interval(swapped, 0.005)
     assert one.ratio * other.ratio == pytest.approx(1.0)
     assert one.low * other.high == pytest.approx(1.0)
-    first = judge(one, 0.03, last=False)
-    assert judge(other, 0.03, last=False) == mirror.get(first, first)
+    first = judge(one, one, 0.03, last=False)
+    assert judge(other, other, 0.03, last=False) == mirror.get(first, first)
 
 
 def test_an_interval_holds_the_truth_as_often_as_it_says() -> None:
@@ -90,19 +99,21 @@ def test_looks_never_spend_more_than_the_error() -> None:
     looks, spent = Looks(), 0.0
     for pairs, fraction in enumerate(np.linspace(0.02, 0.98, 30), 1):
         spent += looks.due(float(fraction), pairs, last=pairs == 30) or 0.0
-    assert spent == pytest.approx(ERROR)
+    assert spent == pytest.approx(1.0)
 
 
 def test_a_late_first_look_takes_what_earlier_ones_left() -> None:
     looks = Looks()
     assert looks.due(0.5, MIN_PAIRS - 1, last=False) is None
-    assert looks.due(0.6, MIN_PAIRS, last=False) == pytest.approx(ERROR * SPENDING[1][1])
+    assert looks.due(0.6, MIN_PAIRS, last=False) == pytest.approx(SPENDING[1][1])
     assert looks.due(0.65, MIN_PAIRS + 1, last=False) is None
-    assert looks.due(0.68, MIN_PAIRS + 2, last=True) == pytest.approx(ERROR * (1 - SPENDING[1][1]))
+    assert looks.due(0.68, MIN_PAIRS + 2, last=True) == pytest.approx(1 - SPENDING[1][1])
 
 
 def test_few_pairs_are_never_looked_at() -> None:
-    assert Looks().due(1.0, MIN_PAIRS - 1, last=True) is None
+    assert Looks().due(0.5, MIN_PAIRS - 1, last=False) is None
+    assert Looks().due(1.0, LAST_PAIRS - 1, last=True) is None
+    assert Looks().due(1.0, LAST_PAIRS, last=True) == 1.0
 
 
 def test_more_noise_needs_more_pairs_and_so_does_a_ratio_near_the_threshold() -> None:
@@ -118,7 +129,8 @@ def test_as_many_pairs_as_are_said_to_be_needed_do_decide() -> None:
     few = drawn(1.0, 0.03, 6, 3)
     needed = pairs_needed(few, 0.03)
     many = (few * (needed // len(few) + 1))[:needed]
-    assert judge(interval(many, ERROR / 2), 0.03, last=True) == "pass"
+    seen = interval(many, PASS_ERROR / 2)
+    assert judge(seen, seen, 0.03, last=True) == "pass"
 
 
 def test_what_no_number_of_pairs_decides_has_no_number() -> None:
