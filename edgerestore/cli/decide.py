@@ -43,7 +43,7 @@ def decide(
     ] = None,
     latency_ms: Annotated[
         float | None,
-        typer.Option(min=0.001, help="Of one tile: the most accurate that keeps it is wanted."),
+        typer.Option(min=0.001, help="Of one tile: the most accurate that keeps it is sought."),
     ] = None,
     seconds: Annotated[
         float, typer.Option(min=0.01, help="Time under the clock for each candidate.")

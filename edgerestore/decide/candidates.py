@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgerestore.build.job import Builder, Job, builder_of
 from edgerestore.bundle import Bundle
-from edgerestore.decide.mixed import float_sets
+from edgerestore.decide.mixed import float_sets, sets_in_time
 from edgerestore.decide.result import Limits
 from edgerestore.errors import AccuracyError, EdgeRestoreError
 from edgerestore.recipe import Target
@@ -32,24 +33,53 @@ class Built:
     """Why there is no bundle."""
 
 
-def build_candidates(job: Job, limits: Limits, report: Report) -> list[Built]:
+def build_candidates(
+    job: Job, limits: Limits, latency_ms: Callable[[Bundle], float], report: Report
+) -> list[Built]:
     """FP32 first, then each other precision of the job's cases, then mixed ones.
 
     All cases are of one target. A candidate that cannot be built says why; the others go on.
+    Where the limits name a latency, ``latency_ms`` measures which mixed ones keep it.
     """
     builder = builder_of(dataclasses.replace(job, refuses=False), report)
     builder = builder.on(job.cases[0][0])
     made = [_built(builder, target, precision) for target, precision in job.cases]
     for (target, _), whole in zip(job.cases, list(made), strict=True):
-        if whole.precision == "int8" and whole.bundle is not None:
-            accuracy = whole.bundle.manifest.accuracy
-            try:
-                sets = float_sets(builder, target, accuracy, limits, report)
-            except AccuracyError as error:
-                made.append(Built(PARTLY, "int8", reason=str(error)))
-                continue
-            made += [_mixed(builder, target, modules) for modules in sets]
+        if whole.precision != "int8" or whole.bundle is None:
+            continue
+        if limits.latency_ms is not None:
+            made += _in_time(builder, target, whole.bundle, limits.latency_ms, latency_ms, report)
+            continue
+        accuracy = whole.bundle.manifest.accuracy
+        try:
+            sets = float_sets(builder, target, accuracy, limits, report)
+        except AccuracyError as error:
+            made.append(Built(PARTLY, "int8", reason=str(error)))
+            continue
+        made += [_mixed(builder, target, modules) for modules in sets]
     return made
+
+
+def _in_time(
+    builder: Builder,
+    target: Target,
+    whole: Bundle,
+    limit_ms: float,
+    latency_ms: Callable[[Bundle], float],
+    report: Report,
+) -> list[Built]:
+    """The mixed candidates that a search for the most float within a latency came by."""
+    built: dict[tuple[str, ...], Built] = {}
+
+    def measured(modules: tuple[str, ...]) -> float:
+        if not modules:
+            return latency_ms(whole)
+        report(f"INT8 with {len(modules)} modules in float, against {limit_ms:g} ms")
+        built[modules] = made = _mixed(builder, target, modules)
+        return latency_ms(made.bundle) if made.bundle else math.inf
+
+    sets = sets_in_time(builder, target, measured, limit_ms, report)
+    return [built[modules] for modules in sets]
 
 
 def _mixed(builder: Builder, target: Target, modules: tuple[str, ...]) -> Built:

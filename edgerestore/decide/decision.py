@@ -13,7 +13,7 @@ from edgerestore.build.job import Job
 from edgerestore.decide.accuracy import drop_of
 from edgerestore.decide.candidates import Built, build_candidates
 from edgerestore.decide.choice import Choice, Option, choose, front, keeps
-from edgerestore.decide.measuring import Seen, measure_candidates
+from edgerestore.decide.measuring import Seen, measure_candidates, median_ms
 from edgerestore.decide.result import Candidate, Decision, Limits
 from edgerestore.decide.words import reasons
 from edgerestore.errors import InputError
@@ -51,7 +51,12 @@ def decide(
     if not job.evaluation:
         raise InputError(f"{job.spec.name}: no pairs are shipped for its task; give --data DIR")
     cases = sorted(job.cases, key=lambda case: ORDER.index(case[1]))
-    built = build_candidates(dataclasses.replace(job, cases=tuple(cases)), limits, report)
+    built = build_candidates(
+        dataclasses.replace(job, cases=tuple(cases)),
+        limits,
+        lambda bundle: median_ms(bundle, plan, threads),
+        report,
+    )
     seen = measure_candidates(built, plan, threads, report, progress)
     options = _options(built, seen)
     choice = choose(options, limits)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from edgerestore.bench.bundles import costs_of, protocol_of, worker_command
 from edgerestore.bench.environment import Watch, warnings
@@ -60,6 +63,13 @@ def measure_candidates(
             report(f"profiling {label}")
             profiles[label] = profile_bundle(bundle.path, threads, PROFILED_RUNS)
     return Seen(measurements, profiles, results)
+
+
+def median_ms(bundle: Bundle, plan: Plan, threads: int) -> float:
+    """Latency of one bundle by itself; infinite where it cannot be measured."""
+    (seen,) = measure([Candidate(bundle.path.name, worker_command(bundle.path, threads))], plan)
+    samples = [ns for turn in seen.turns_ns for ns in turn]
+    return float(np.median(samples)) / 1e6 if samples else math.inf
 
 
 def _has_reader(bundle: Bundle) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from edgerestore.build import mixed
 from edgerestore.build.job import Builder
 from edgerestore.bundle import Accuracy
+from edgerestore.compress.quantization.search import fewest_in_float
 from edgerestore.decide.result import Limits
 from edgerestore.errors import AccuracyError
 from edgerestore.recipe import Target
@@ -41,3 +42,23 @@ def float_sets(
             f"INT8 misses the limits whichever of its {len(modules)} modules stay in float"
         )
     return [found]
+
+
+def sets_in_time(
+    builder: Builder,
+    target: Target,
+    latency_ms: Callable[[tuple[str, ...]], float],
+    limit_ms: float,
+    report: Callable[[str], None],
+) -> list[tuple[str, ...]]:
+    """Sets of the most sensitive modules, up to the largest whose latency keeps the limit.
+
+    ``latency_ms`` builds INT8 with such a set in float and measures it. Numbers double until one
+    is too slow, then the gap is halved; all sets that were fast enough are returned, fewest first,
+    as accuracy need not improve with every module.
+    """
+    report("looking for the modules that INT8 hurts")
+    ranked = [item.module for item in mixed.ranked_modules(builder, target)]
+    found = fewest_in_float(ranked[:-1], latency_ms, lambda taken: taken > limit_ms)
+    fast = sorted(count for count, taken in found.tried if count and taken <= limit_ms)
+    return [tuple(ranked[:count]) for count in fast]

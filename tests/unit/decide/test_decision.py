@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from edgerestore.build import gate
+from edgerestore.build.job import Job
 from edgerestore.build.request import job_from
-from edgerestore.bundle import read_bundle
+from edgerestore.bundle import Bundle, read_bundle
 from edgerestore.cli import main
 from edgerestore.decide import Decision
 from edgerestore.decide.candidates import PARTLY, build_candidates
@@ -161,15 +162,36 @@ def test_the_answer_stands_in_words_and_in_the_exit_code(
         assert read_bundle(Path(candidate.bundle)).manifest.precision == candidate.precision
 
 
-def test_limits_that_no_mixture_keeps_are_said_to_be_so(
-    recipe: Path, pairs: Path, photographs: Path, tmp_path: Path
-) -> None:
-    job = job_from(
+@pytest.fixture
+def job(recipe: Path, pairs: Path, photographs: Path, tmp_path: Path) -> Job:
+    return job_from(
         str(recipe), targets=["x86-openvino"], precisions=["int8"], weights=None, tile=None,
         overlap=None, calibration=str(photographs), data=pairs, keep_float=[], out=tmp_path,
     )  # fmt: skip
+
+
+def test_with_a_latency_as_much_stays_in_float_as_it_allows(job: Job) -> None:
+    def taken_ms(bundle: Bundle) -> float:
+        # INT8 alone takes 1 ms, and each module in float as much again.
+        number = bundle.path.parent.name.removesuffix("-in-float")
+        return 1.0 + (int(number) if number.isdigit() else 0)
+
+    def labels(limit_ms: float) -> list[str]:
+        limits = Limits(mean_drop_db=0, worst_drop_db=0, latency_ms=limit_ms)
+        return [item.label for item in build_candidates(job, limits, taken_ms, lambda stage: None)]
+
+    assert labels(2.5) == ["INT8", "INT8, 1 in float"]
+    assert labels(0.5) == ["INT8"]
+    assert labels(9.9) == ["INT8", "INT8, 1 in float", "INT8, 2 in float"]
+
+
+def test_limits_that_no_mixture_keeps_are_said_to_be_so(job: Job) -> None:
+    def never(bundle: Bundle) -> float:
+        raise AssertionError(bundle)
+
     stages: list[str] = []
-    whole, partly = build_candidates(job, Limits(mean_drop_db=-1, worst_drop_db=-1), stages.append)
+    limits = Limits(mean_drop_db=-1, worst_drop_db=-1)
+    whole, partly = build_candidates(job, limits, never, stages.append)
     assert whole.bundle is not None
     assert (partly.label, partly.bundle) == (PARTLY, None)
     assert "whichever of its 3 modules stay in float" in partly.reason
