@@ -24,7 +24,7 @@ from edgerestore.train.objectives import objective_of
 from edgerestore.train.optimisation import Updates, learning_rate_at, move_average, require_finite
 from edgerestore.train.processes import Processes, alone
 from edgerestore.train.provenance import code_version, hardware
-from edgerestore.train.quantization import FakeQuantized, Ranges, fake_quantized
+from edgerestore.train.quantization import FakeQuantized, fake_quantized
 from edgerestore.train.starting import read_start, start_file
 from edgerestore.train.state import LAST, State
 from edgerestore.train.validation import ValidationSet, at_each_depth, in_int8_too
@@ -75,7 +75,9 @@ def train(
     rounded = None
     if settings.quantization is not None:
         sets = in_int8_too(sets)
-        rounded = fake_quantized(state.average, spec, settings.quantization, folder, state.ranges)
+        rounded = fake_quantized(
+            state.average, spec, settings.quantization, folder, state.objective.ranges
+        )
     run = _Run(spec, settings, data, sets, out, processes, state, rounded)
     run.begin()
     learner = processes.share(state.objective, some_rest=bool(spec.tasks))
@@ -89,7 +91,7 @@ def train(
             mean, stops = processes.agree(loss, stop())
             require_finite("loss", mean, state.step)
             norm = state.updates.make(loss, state.step)
-            state.ranges.follow(processes)
+            state.objective.ranges.follow(processes)
             move_average(state.average, state.network, settings.ema, state.step)
             state.step += 1
             report(run.after_step(mean, norm))
@@ -119,15 +121,13 @@ def _first_state(
         network.compile()
     elif device.type == "cpu":
         quicken(network)
-    ranges = Ranges()
-    objective = objective_of(network, spec, settings, folder, ranges).to(device)
+    objective = objective_of(network, spec, settings, folder).to(device)
     facts.update(objective.facts())
     return State(
         network=network,
         average=average,
         objective=objective,
         updates=Updates(objective.parameters(), settings, device),
-        ranges=ranges,
         facts=facts,
     )
 

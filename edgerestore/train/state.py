@@ -17,7 +17,6 @@ from edgerestore.models import ModelSpec
 from edgerestore.recipe.training import TrainSettings
 from edgerestore.train.objectives import Objective
 from edgerestore.train.optimisation import Updates
-from edgerestore.train.quantization.ranges import Ranges
 from edgerestore.train.validation import Figures
 
 LAST = "last.pt"
@@ -31,8 +30,6 @@ class State:
     average: nn.Module
     objective: Objective
     updates: Updates
-    ranges: Ranges = field(default_factory=Ranges)
-    """Of what a training for INT8 rounds; empty without it."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What the weights should say of how they came about; JSON's types."""
     step: int = 0
@@ -55,7 +52,7 @@ class State:
                 **{name: getattr(self, name).state_dict() for name in ("network", "average")},
                 "terms": self.objective.terms.state_dict(),
                 "updates": self.updates.state_dict(),
-                "ranges": self.ranges.state_dict(),
+                "ranges": self.objective.ranges.state_dict(),
                 **{name: getattr(self, name) for name in _PLAIN},
                 "scores": msgspec.to_builtins(self.scores),
             },
@@ -80,7 +77,7 @@ class State:
             self.average.load_state_dict(state["average"])
             self.objective.terms.load_state_dict(state["terms"])
             self.updates.load_state_dict(state["updates"])
-            self.ranges.load_state_dict(state["ranges"])
+            self.objective.ranges.load_state_dict(state["ranges"])
             for name in _PLAIN:
                 setattr(self, name, state[name])
             self.scores = msgspec.convert(state["scores"], dict[str, Figures])

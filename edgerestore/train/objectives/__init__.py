@@ -19,12 +19,11 @@ __all__ = ["Objective", "objective_of"]
 
 
 def objective_of(
-    network: nn.Module, spec: ModelSpec, settings: TrainSettings, folder: Path, ranges: Ranges
+    network: nn.Module, spec: ModelSpec, settings: TrainSettings, folder: Path
 ) -> Objective:
     """What a recipe in ``folder`` says that ``network`` is to learn.
 
-    Where it learns for INT8, ``ranges`` follows what its products read. Raises InputError for
-    a network that a term does not suit.
+    Raises InputError for a network that a term, or training for INT8, does not suit.
     """
     terms: list[Term] = []
     if settings.contrastive is not None:
@@ -34,7 +33,7 @@ def objective_of(
         terms.append(TeacherMatch(network, spec, taught, folder, settings.patch))
     recursions = _recursions(network, spec, settings)
     if settings.quantization is not None:
-        network = fake_quantized(network, spec, settings.quantization, folder, ranges)
+        network = fake_quantized(network, spec, settings.quantization, folder, Ranges())
     return Objective(network, settings.loss, terms, recursions)
 
 

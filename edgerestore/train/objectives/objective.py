@@ -13,6 +13,7 @@ from edgerestore.models.recursion import recur
 from edgerestore.recipe.objectives import PixelLoss
 from edgerestore.train.data.crops import Batch
 from edgerestore.train.objectives.pixels import pixel_loss
+from edgerestore.train.quantization import FakeQuantized, Ranges
 
 
 class Term(nn.Module, ABC):
@@ -53,6 +54,8 @@ class Objective(nn.Module):
         self.loss = loss
         self.terms = nn.ModuleList(terms)
         self.recursions = recursions
+        self.ranges = network.ranges if isinstance(network, FakeQuantized) else Ranges()
+        """Of what is rounded in the network's calls; none where it does not learn for INT8."""
 
     def forward(self, batch: Batch) -> Tensor:
         """The loss of a batch: a scalar in float32, under the caller's rules of autocast."""

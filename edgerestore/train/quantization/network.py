@@ -28,8 +28,8 @@ class FakeQuantized(nn.Module):
     A weight has one quantizer, however many calls read it; an activation has its own range at
     each call of each product, the two factors of attention among them. Weights, their names and
     the module's state stay as they are: rounding is in the forward pass alone, and its
-    gradient is 1. In training mode ``ranges`` notes what it sees, and a site whose range is not
-    known yet is not rounded. Raises InputError for a pattern that matches no module.
+    gradient is 1. In training mode ``ranges`` notes what it sees, and a product whose ranges are
+    not known yet is not rounded. Raises InputError for a pattern that matches no module.
     """
 
     def __init__(
@@ -67,13 +67,16 @@ class FakeQuantized(nn.Module):
         """Whether a module stays in float."""
         return any(fnmatch.fnmatch(module, pattern) for pattern in self.keep_float)
 
-    def activation(self, site: str, x: Tensor, *, factor: bool) -> Tensor:
-        """What a product reads in place of ``x``, which is one of two ``factor`` or not."""
+    def rounded(self, site: str, x: Tensor, *, factor: bool) -> Tensor | None:
+        """What a product reads in place of ``x``, which is one of two factors or the only one.
+
+        None where no range is known.
+        """
         if self.training:
             self.ranges.see(site, x)
         known = self.ranges[site]
         if known is None:
-            return x
+            return None
         low, high = known.unbind()
         symmetric: bool | Tensor = self.rules.symmetric
         if factor and self.rules.symmetric_factors:
@@ -123,18 +126,21 @@ class _Rounding(TorchFunctionMode):
         module = self._owner.running
         if self._owner.keeps(module):
             return func(x, weight, *args)
+        rounded = self._owner.rounded(self._site(module), x, factor=False)
+        if rounded is None:
+            return func(x, weight, *args)
         if id(weight) not in self._weights:
             self._weights[id(weight)] = rounded_weight(weight)
-        x = self._owner.activation(self._site(module), x, factor=False)
-        return func(x, self._weights[id(weight)], *args)
+        return func(rounded, self._weights[id(weight)], *args)
 
     def _matmul(self, first: Tensor, second: Tensor) -> Tensor:
         owner = self._owner
         if owner.keeps(OF_ACTIVATIONS):
             return first @ second
         site = self._site(f"{owner.running}.{OF_ACTIVATIONS}")
-        first = owner.activation(f"{site}.first", first, factor=True)
-        return first @ owner.activation(f"{site}.second", second, factor=True)
+        one = owner.rounded(f"{site}.first", first, factor=True)
+        other = owner.rounded(f"{site}.second", second, factor=True)
+        return first @ second if one is None or other is None else one @ other
 
     def _attention(
         self,
