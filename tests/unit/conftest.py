@@ -30,6 +30,7 @@ HOST_TESTS = [
     "train/data/test_crops.py",
     "train/data/test_loader.py",
     "train/data/test_shards.py",
+    "train/quantization/*.py",
     "train/test_card.py",
     "train/test_depthwise.py",
     "train/test_distillation.py",
