@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerestore.bench.harness import Candidate
-from edgerestore.bench.worker import Judged, Ready, serve
+from edgerestore.bench.judging import Judged
+from edgerestore.bench.worker import Ready, serve
 from edgerestore.bundle import probe_psnr_db
 from edgerestore.errors import CheckFailedError
 

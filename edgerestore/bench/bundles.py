@@ -7,31 +7,33 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgerestore.bench.environment import Watch, warnings
-from edgerestore.bench.harness import (
-    TURN_WARM_UP,
-    Candidate,
-    Measurement,
-    Plan,
-    Progress,
-    measure,
-)
+from edgerestore.bench.further import Further, Run, Stage, measure_apart, measure_settings
+from edgerestore.bench.harness import TURN_WARM_UP, Candidate, Measurement, Plan, Progress
 from edgerestore.bench.results import Costs, Results, gate_missed, ratios_of, result_of
-from edgerestore.bench.statistics import CONFIDENCE, P90_SAMPLES
+from edgerestore.bench.statistics import CONFIDENCE, P90_SAMPLES, P99_SAMPLES
 from edgerestore.bundle import Bundle, read_bundle
 from edgerestore.errors import InputError
+from edgerestore.gate.graphs import graph_facts
 
 
 def bench_bundles(
-    paths: Sequence[Path], plan: Plan, threads: int = 0, progress: Progress = lambda _: None
+    paths: Sequence[Path],
+    plan: Plan,
+    threads: int = 0,
+    progress: Progress = lambda _: None,
+    further: Further | None = None,
+    stage: Stage = lambda _: None,
 ) -> Results:
     """Measures bundles in one interleaved run; the first is what ratios are against.
 
     A bundle that misses its accuracy gate or fails parity on its probe has no timing, nor
-    has one that cannot execute here; each says why. Raises BundleError for a damaged bundle
-    before anything runs.
+    has one that cannot execute here; each says why. What ``further`` names is measured
+    afterwards. ``progress`` hears the fraction done, ``stage`` what is under way. Raises
+    BundleError for a damaged bundle before anything runs.
     """
     if not paths:
         raise InputError("give at least one bundle")
+    further = further or Further()
     bundles = [read_bundle(path) for path in paths]
     names = unique([bundle.name for bundle in bundles])
     commands = [worker_command(bundle.path, threads) for bundle in bundles]
@@ -41,25 +43,37 @@ def bench_bundles(
         for name, candidate, bundle in zip(names, candidates, bundles, strict=True)
         if (missed := gate_missed(bundle.manifest.accuracy))
     }
+    known = dict(zip(names, bundles, strict=True))
+    run = Run(1 + further.stages, progress, stage)
     watch = Watch()
-    timed = measure([c for c in candidates if c.name not in refused], plan, progress)
+    timed = run.measure("one at a time", [c for c in candidates if c.name not in refused], plan)
     seen = refused | {m.candidate.name: m for m in timed}
-    environment = watch.finish(sum(m.closed.cpu_seconds for m in timed if m.closed))
+    rows = {
+        name: result_of(seen[name], str(bundle.path), costs_of(bundle))
+        for name, bundle in known.items()
+    }
+    ran = [(row, known[row.name]) for row in rows.values() if row.status == "measured"]
+    ran = [(row, known[row.name]) for row in measure_settings(run, ran, further, plan, threads)]
+    environment = watch.finish(run.cpu_seconds)
+    alone = {candidate.name: candidate for candidate in candidates}
+    rows |= {row.name: row for row in measure_apart(run, ran, alone, further, threads)}
+    progress(1.0)
     return Results(
-        bundles=[
-            result_of(seen[name], str(bundle.path), costs_of(bundle))
-            for name, bundle in zip(names, bundles, strict=True)
-        ],
+        bundles=list(rows.values()),
         environment=environment,
         ratios=ratios_of(timed, plan),
-        protocol=protocol_of(plan, threads),
+        protocol=protocol_of(plan, threads) | further.protocol(),
         warnings=warnings(environment),
     )
 
 
 def costs_of(bundle: Bundle) -> Costs:
-    """What a bundle's manifest says of it."""
-    manifest = bundle.manifest
+    """What a bundle's manifest and model file say of it.
+
+    Raises BundleError for a model file that cannot be read.
+    """
+    manifest, contract = bundle.manifest, bundle.manifest.contract
+    facts = graph_facts(bundle)
     return Costs(
         params=manifest.costs.params,
         macs=manifest.costs.macs,
@@ -67,6 +81,9 @@ def costs_of(bundle: Bundle) -> Costs:
         activations=manifest.costs.activations,
         attention_score_bytes=manifest.costs.attention_score_bytes,
         file_bytes=bundle.file_bytes,
+        weight_bytes=facts.weight_bytes if facts else None,
+        operators=manifest.costs.operators,
+        input_shape=[contract.batch, contract.channels, contract.tile, contract.tile],
         model=manifest.model.name,
         precision=manifest.precision,
         target=manifest.target.name,
@@ -93,6 +110,7 @@ def protocol_of(plan: Plan, threads: int) -> dict[str, str]:
         "until": " or ".join(filter(None, limits)) + " per bundle",
         "threads": str(threads) if threads else "the runtime's choice",
         "p90": f"only from {P90_SAMPLES} samples on",
+        "p99": f"only from {P99_SAMPLES} samples on",
         "ratios": "median over rounds of one turn's median over the reference's of that round; "
         f"{CONFIDENCE:.0%} bootstrap interval",
         "host memory": "peak resident memory of the bundle's own process",

@@ -30,24 +30,18 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     does not work for it, and below where noise is larger."""
 
 
-def energy_of(
-    candidate: Candidate,
-    sensors: Sequence[Sensor],
-    *,
-    rest_s: float = REST_S,
-    running_s: float = RUNNING_S,
-) -> list[Spent]:
+def energy_of(candidate: Candidate, sensors: Sequence[Sensor]) -> list[Spent]:
     """Loads a candidate in a fresh process, lets it rest, then run; one entry for a sensor.
 
     Empty without sensors, and where the candidate does not run.
     """
     if not sensors:
         return []
-    with running([candidate], Plan(seconds=running_s)) as (lane,), Meter(sensors) as meter:
+    with running([candidate], Plan(seconds=RUNNING_S)) as (lane,), Meter(sensors) as meter:
         lane.open()
         lane.warm_up()
         begin = meter.read()
-        time.sleep(rest_s)
+        time.sleep(REST_S)
         rested = meter.read()
         while lane.wants_more:
             lane.turn()

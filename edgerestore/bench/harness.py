@@ -78,6 +78,8 @@ class Measurement:
     closed: Closed | None = None
     turns_ns: list[list[int]] = field(default_factory=list)
     """Raw samples, one list per round; rounds of all candidates run in step."""
+    network_turns_ns: list[list[int]] = field(default_factory=list)
+    """Of each sample, what the network took; lists are empty where a run is nothing else."""
 
     @property
     def samples(self) -> int:
@@ -167,15 +169,22 @@ class Lane:
         while self.seen.status == "measured" and (
             done < plan.warm_up_runs or time.monotonic() - began < plan.warm_up_seconds
         ):
-            ns = self._run(0, 1)
-            shortest = min([shortest, *(n / 1e9 for n in ns)])
+            ran = self._run(0, 1)
+            shortest = min([shortest, *(n / 1e9 for n in ran.ns)])
             done += 1
         self._spent = 0.0
         self._turn = _turn_samples(plan, shortest)
 
     def turn(self) -> None:
-        """Adds one turn; an empty one where no samples are wanted, to stay in step."""
-        self.seen.turns_ns.append(self._run(TURN_WARM_UP, min(self._turn, self._wanted)))
+        """Adds one turn, of as many samples as are wanted and fit into it."""
+        ran = self._run(TURN_WARM_UP, min(self._turn, self._wanted))
+        self.seen.turns_ns.append(ran.ns)
+        self.seen.network_turns_ns.append(ran.network_ns)
+
+    def sit_out(self) -> None:
+        """Adds an empty turn, to stay in step with candidates that want more."""
+        self.seen.turns_ns.append([])
+        self.seen.network_turns_ns.append([])
 
     def close(self) -> None:
         """Reads the candidate's peaks and lets its worker leave."""
@@ -190,14 +199,14 @@ class Lane:
         """Ends the worker, whatever it does; a second call does nothing."""
         self._worker.kill()
 
-    def _run(self, warm_up: int, samples: int) -> list[int]:
+    def _run(self, warm_up: int, samples: int) -> Ran:
         began = time.monotonic()
         reply = self._worker.ask(Run(warm_up=warm_up, samples=samples))
         self._spent += time.monotonic() - began
         if isinstance(reply, Ran):
-            return reply.ns
+            return reply
         self._drop(reply)
-        return []
+        return Ran(ns=[])
 
     def _drop(self, reply: Reply) -> None:
         if isinstance(reply, Refused):
@@ -206,6 +215,7 @@ class Lane:
             self.seen.status, self.seen.reason = "failed", "the worker spoke out of turn"
         # Samples of a candidate that failed half-way would look like a result.
         self.seen.turns_ns.clear()
+        self.seen.network_turns_ns.clear()
         self._worker.kill()
 
 
@@ -227,7 +237,7 @@ def _rounds(lanes: Sequence[Lane], plan: Plan, progress: Progress) -> None:
             if lane.wants_more:
                 lane.turn()
             else:
-                lane.seen.turns_ns.append([])
+                lane.sit_out()
         progress(min(lane.fraction for lane in lanes))
 
 

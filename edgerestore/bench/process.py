@@ -39,7 +39,7 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=self._complaints,
                 start_new_session=True,
-                env=_environment(),
+                env=child_environment(),
             )
         except OSError as error:
             self._complaints.close()
@@ -118,7 +118,7 @@ class WorkerProcess:
         return f"the worker {how}" + (f": {lines[-1].strip()[:200]}" if lines else "")
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Ours, with this package importable even where it runs from a checkout elsewhere."""
     root = Path(edgerestore.__file__).parents[1]
     if root.name in ("site-packages", "dist-packages"):

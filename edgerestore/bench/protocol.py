@@ -50,6 +50,8 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True, tag="ran"):
     """Nanoseconds of each run, in order."""
 
     ns: list[int]
+    network_ns: list[int] = []
+    """Of each, what the network took; empty where a run is nothing else."""
 
 
 class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
@@ -58,6 +60,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
     peak_host_mib: float
     peak_device_mib: float | None
     cpu_seconds: float
+    runtime_device_mib: float | None = None
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):

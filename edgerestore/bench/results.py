@@ -9,11 +9,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from edgerestore.bench.energy import Spent
 from edgerestore.bench.environment import Environment
 from edgerestore.bench.harness import Measurement, Plan
+from edgerestore.bench.opening import Opening
 from edgerestore.bench.protocol import Status
 from edgerestore.bench.statistics import (
     P90_SAMPLES,
+    P99_SAMPLES,
     RATIO_ROUNDS,
     median_interval,
     paired_ratios,
@@ -34,6 +37,8 @@ class LatencyMs(msgspec.Struct, frozen=True, kw_only=True):
     p90: float | None
     p90_reason: str | None = None
     """Why there is no 90th percentile."""
+    p99: float | None = None
+    p99_reason: str | None = None
     samples: int
 
 
@@ -47,12 +52,55 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     activations: int | None = None
     attention_score_bytes: int | None = None
     file_bytes: int | None = None
+    weight_bytes: int | None = None
+    """Of all constants as stored; null for compiled engines."""
+    operators: dict[str, int] = {}
+    """Of the graph, by type."""
+    input_shape: list[int] = []
+    """Of one run: images x channels x height x width; all costs and times are of it."""
     model: str | None = None
     precision: str | None = None
     target: str | None = None
     accuracy: Accuracy | None = None
     built: Parity | None = None
     """What the bundle says of its own verification, where it was built."""
+
+
+class Throughput(msgspec.Struct, frozen=True, kw_only=True):
+    """Several inferences under way at once."""
+
+    streams: int
+    batch: int
+    megapixels_per_s: float | None = None
+    """Of output; null where the bundle or its runtime does not take the setting."""
+    images_per_s: float | None = None
+    """Inputs of the bundle's own shape."""
+    peak_host_mib: float | None = None
+    peak_device_mib: float | None = None
+    reason: str | None = None
+    """Why it was not measured."""
+    turns_ns: list[list[int]] = []
+    """Raw times of ``inferences`` runs each."""
+    inferences: int = 0
+
+
+class Restored(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole picture file: decoded, cut into tiles, run, blended, encoded, written."""
+
+    picture: str
+    width: int
+    """Of the input."""
+    height: int
+    tiles: int
+    ms: LatencyMs | None = None
+    network_ms: LatencyMs | None = None
+    """What the network took of it, all tiles together."""
+    megapixels_per_s: float | None = None
+    """Of the output, which tiles cover more than once."""
+    reason: str | None = None
+    """Why it was not measured."""
+    turns_ns: list[list[int]] = []
+    network_turns_ns: list[list[int]] = []
 
 
 class Result(Costs, frozen=True, kw_only=True):
@@ -69,6 +117,8 @@ class Result(Costs, frozen=True, kw_only=True):
     parity_floor_db: float | None = None
     prepare_ms: float | None = None
     load_ms: float | None = None
+    """From files to a session that can run, compiling included."""
+    opening: Opening | None = None
     first_ms: float | None = None
     latency_ms: LatencyMs | None = None
     megapixels_per_s: float | None = None
@@ -76,8 +126,15 @@ class Result(Costs, frozen=True, kw_only=True):
     """Resident memory once runtime and files were in, before the model was."""
     peak_host_mib: float | None = None
     peak_device_mib: float | None = None
+    """By NVML: context and kernels included."""
+    runtime_device_mib: float | None = None
+    """What the CUDA runtime or PyTorch says that was taken of the GPU."""
     turns_ns: list[list[int]] = []
     """Raw samples of each round."""
+    throughput: list[Throughput] = []
+    restored: Restored | None = None
+    energy: list[Spent] = []
+    """One entry for each sensor of the machine; empty where it has none."""
 
 
 class Ratio(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,22 +185,34 @@ def result_of(seen: Measurement, bundle: str, costs: Costs | None = None) -> Res
         host_mib_before_load=opened.host_mib_before_load,
         peak_host_mib=closed.peak_host_mib,
         peak_device_mib=closed.peak_device_mib,
+        runtime_device_mib=closed.runtime_device_mib,
         turns_ns=seen.turns_ns,
     )
 
 
 def latency_of(samples_ns: list[int]) -> LatencyMs:
-    """Median and, with enough samples, 90th percentile. Raises ValueError for none."""
+    """Median and, each with enough samples, 90th and 99th percentile.
+
+    Raises ValueError for no samples.
+    """
     if not samples_ns:
         raise ValueError("no samples")
-    count = len(samples_ns)
-    enough = count >= P90_SAMPLES
+    p90, p90_reason = _tail(samples_ns, 90, P90_SAMPLES)
+    p99, p99_reason = _tail(samples_ns, 99, P99_SAMPLES)
     return LatencyMs(
         p50=float(np.median(samples_ns)) / 1e6,
-        p90=percentile(samples_ns, 90) / 1e6 if enough else None,
-        p90_reason=None if enough else f"needs {P90_SAMPLES} samples, has {count}",
-        samples=count,
+        p90=p90,
+        p90_reason=p90_reason,
+        p99=p99,
+        p99_reason=p99_reason,
+        samples=len(samples_ns),
     )
+
+
+def _tail(samples_ns: list[int], percent: int, needed: int) -> tuple[float | None, str | None]:
+    if len(samples_ns) < needed:
+        return None, f"needs {needed} samples, has {len(samples_ns)}"
+    return percentile(samples_ns, percent) / 1e6, None
 
 
 def ratios_of(measurements: list[Measurement], plan: Plan) -> list[Ratio]:

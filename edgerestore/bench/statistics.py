@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 P90_SAMPLES = 64
 """Fewest samples for a 90th percentile: MLPerf's early-stopping bound."""
+P99_SAMPLES = 662
+"""Fewest samples for a 99th percentile, by the same bound."""
 RATIO_ROUNDS = 6
 """Fewest rounds for an interval: the median of 6 lies within their range at 97 %."""
 RESAMPLES = 2000

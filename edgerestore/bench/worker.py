@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
+from edgerestore.bench.judging import Judge, Judged
 from edgerestore.bench.memory import DeviceMemory, host_mib, peak_host_mib
 from edgerestore.bench.protocol import (
     Closed,
@@ -35,20 +36,6 @@ from edgerestore.errors import CheckFailedError, EdgeRestoreError, MissingPartEr
 if TYPE_CHECKING:
     from edgerestore.bundle import Bundle
 
-UNPROVEN_FLOOR_DB = 30.0
-"""Demanded of a bundle that nobody has executed before, so that states no floor of its own.
-
-A wrong picture lies near 10 dB, INT8 of a trained network above 40.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """How near the first output was to the FP32 network's."""
-
-    psnr_db: float | None = None
-    floor_db: float | None = None
-
 
 @dataclass(frozen=True, slots=True)
 class Ready:
@@ -62,6 +49,8 @@ class Ready:
     """Runtime and version, for people."""
     check: Callable[[Any], Judged] = lambda _: Judged()
     """Judges the first output. Raises CheckFailedError, and then nothing is timed."""
+    network_ns: Callable[[], int] | None = None
+    """Of the last run, what the network took, where a run is more than that."""
     close: Callable[[], None] = lambda: None
 
 
@@ -83,8 +72,14 @@ def serve(open_candidate: Callable[[], Ready], prepare: Callable[[], None] | Non
             break
 
 
-def bundle_candidate(path: Path, threads: int) -> tuple[Callable[[], Ready], Callable[[], None]]:
-    """``open_candidate`` and ``prepare`` for a bundle, both to give to ``serve``."""
+def bundle_candidate(
+    path: Path, threads: int, opening: Callable[[Bundle, int], Ready] | None = None
+) -> tuple[Callable[[], Ready], Callable[[], None]]:
+    """``open_candidate`` and ``prepare`` for a bundle, both to give to ``serve``.
+
+    What ``opening`` makes of the verified bundle is run; one inference where it is left out.
+    """
+    opening = opening or _open_bundle
     found: list[Bundle] = []
 
     def prepare() -> None:
@@ -96,7 +91,21 @@ def bundle_candidate(path: Path, threads: int) -> tuple[Callable[[], Ready], Cal
         backend.require()
         importlib.import_module(backend.package)
 
-    return lambda: _open_bundle(found[0], threads), prepare
+    return lambda: opening(found[0], threads), prepare
+
+
+def runtime_of(bundle: Bundle) -> str:
+    """Runtime, version and device that execute a bundle, for people."""
+    from edgerestore.backends import find_backend
+
+    target = bundle.manifest.target
+    backend = find_backend(target.backend)
+    return f"{backend.name} {backend.version()} on {target.device}"
+
+
+def pixels(shape: tuple[int, ...]) -> int:
+    """Of all images of a batch N x C x H x W."""
+    return shape[0] * shape[2] * shape[3]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -123,9 +132,9 @@ class _Served:
         if self._ready is None or self._device is None:
             return Refused(status="failed", reason="asked to run before it was opened")
         if isinstance(request, Run):
-            ns = _timed_runs(self._ready.run, request.warm_up, request.samples)
+            ran = _timed_runs(self._ready, request.warm_up, request.samples)
             self._device.sample()
-            return Ran(ns=ns)
+            return ran
         return self._close(self._ready, self._device)
 
     def _open(self) -> Opened:
@@ -153,35 +162,23 @@ class _Served:
         peak = peak_host_mib()
         ready.close()
         return Closed(
-            peak_host_mib=peak, peak_device_mib=device.peak_mib, cpu_seconds=time.process_time()
+            peak_host_mib=peak,
+            peak_device_mib=device.peak_mib,
+            runtime_device_mib=device.runtime_peak_mib,
+            cpu_seconds=time.process_time(),
         )
 
 
 def _open_bundle(bundle: Bundle, threads: int) -> Ready:
-    from edgerestore.backends import find_backend
     from edgerestore.backends.base import open_session
-    from edgerestore.bundle import probe_psnr_db
 
-    probe, expected = bundle.probe()
-    stated = bundle.manifest.parity.floor_db
-    floor = UNPROVEN_FLOOR_DB if stated is None else stated
+    judge = Judge(bundle)
     session = open_session(bundle, threads)
-    backend = find_backend(bundle.manifest.target.backend)
-
-    def check(output: Any) -> Judged:
-        psnr = probe_psnr_db(output, expected)
-        if psnr < floor:
-            who = "the bundle demands" if stated is not None else "any bundle must reach"
-            raise CheckFailedError(
-                f"the probe gives {psnr:.2f} dB against the FP32 network, but {who} {floor:.2f} dB"
-            )
-        return Judged(psnr, floor)
-
     return Ready(
-        run=lambda: session.run(probe),
-        output_pixels=expected.shape[0] * expected.shape[2] * expected.shape[3],
-        runtime=f"{backend.name} {backend.version()} on {bundle.manifest.target.device}",
-        check=check,
+        run=lambda: session.run(judge.probe),
+        output_pixels=pixels(judge.expected.shape),
+        runtime=runtime_of(bundle),
+        check=judge.check,
         close=session.close,
     )
 
@@ -206,16 +203,19 @@ def _timed(do: Callable[[], Any]) -> tuple[Any, float]:
     return result, (time.perf_counter_ns() - begin) / 1e6
 
 
-def _timed_runs(run: Callable[[], Any], warm_up: int, samples: int) -> list[int]:
+def _timed_runs(ready: Ready, warm_up: int, samples: int) -> Ran:
+    run, network_ns = ready.run, ready.network_ns
     for _ in range(warm_up):
         run()
     clock = time.perf_counter_ns
-    ns = []
+    ns, inside = [], []
     for _ in range(samples):
         begin = clock()
         run()
         ns.append(clock() - begin)
-    return ns
+        if network_ns is not None:
+            inside.append(network_ns())
+    return Ran(ns=ns, network_ns=inside)
 
 
 def _send(replies: BinaryIO | Any, reply: Reply) -> bool:

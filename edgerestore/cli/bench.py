@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgerestore.cli.options import Threads
-from edgerestore.cli.output import Json, console, count, print_json, progress, table
+from edgerestore.cli.options import Across, Threads
+from edgerestore.cli.output import Json, console, print_json, progress
+from edgerestore.errors import InputError
 
 if TYPE_CHECKING:
-    from edgerestore.bench.results import Ratio, Result, Results
+    from edgerestore.bench.results import Results
 
 NO = 1
 PROGRESS_STEPS = 100
@@ -28,42 +29,85 @@ def bench(
     seconds: Annotated[
         float | None,
         typer.Option(
-            "--seconds", help="Time for each bundle; 10 unless --samples is given.", min=0.01
+            "--seconds",
+            help="Time for each bundle, half as much for each setting beyond; 10 unless "
+            "--samples is given.",
+            min=0.01,
         ),
     ] = None,
     samples: Annotated[
-        int | None, typer.Option("--samples", help="Runs of each bundle; p90 needs 64.", min=1)
+        int | None,
+        typer.Option("--samples", help="Runs of each bundle; p90 needs 64, p99 662.", min=1),
     ] = None,
     threads: Threads = 0,
+    streams: Annotated[
+        str | None,
+        typer.Option(
+            "--streams", help="Inferences under way at once, such as 1,4; 1 and the cores."
+        ),
+    ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option("--batch", help="Images in each of those, such as 1,4; the bundle's own."),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", help="To restore as a whole; a small photograph."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One inference at a time and nothing else.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Write results with raw samples here, for 'report'."),
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Measure load time, latency, throughput and memory of bundles, side by side.
+    """Measure load time, latency, throughput, memory and energy of bundles, side by side.
 
     Every bundle runs in a process of its own, in short shuffled turns, after its output
-    has passed parity. Ratios are against the first bundle.
+    has passed parity. Ratios are against the first bundle. Energy is measured where the
+    device tells its power.
     """
     from edgerestore.bench.bundles import bench_bundles
+    from edgerestore.bench.further import Further, default_streams
     from edgerestore.bench.harness import DEFAULT_SECONDS, Plan
+    from edgerestore.bench.picture import shipped_picture
     from edgerestore.bench.results import write_results
+    from edgerestore.bench.sensors.finding import find_sensors
+    from edgerestore.cli.bench_tables import show
 
     if seconds is None and samples is None:
         seconds = DEFAULT_SECONDS
-    plan = Plan(seconds=seconds, samples=samples)
+    if quick and (streams or batch or picture):
+        raise InputError("--quick measures no --streams, --batch or --picture; leave it out")
+    further = Further()
+    if not quick:
+        further = Further(
+            streams=_numbers("--streams", streams) if streams else default_streams(),
+            batches=_numbers("--batch", batch) if batch else (),
+            picture=picture or shipped_picture(),
+            sensors=tuple(find_sensors()),
+            opening=True,
+        )
     with progress() as bar:
-        task = bar.add_task("measuring, % done", total=PROGRESS_STEPS)
+        task = bar.add_task("opening", total=PROGRESS_STEPS)
         results = bench_bundles(
-            bundles, plan, threads, lambda x: bar.update(task, completed=int(PROGRESS_STEPS * x))
+            bundles,
+            Plan(seconds=seconds, samples=samples),
+            threads,
+            lambda done: bar.update(task, completed=int(PROGRESS_STEPS * done)),
+            further,
+            lambda what: bar.update(task, description=f"{what}, % of all"),
         )
     if out is not None:
         write_results(out, results)
     if as_json:
         print_json(results)
     else:
-        _show(results, out)
+        show(results)
+        if out is not None:
+            console().print(f"wrote {out}", soft_wrap=True)
     return _exit_code(results)
 
 
@@ -73,19 +117,31 @@ def report(
     title: Annotated[
         str, typer.Option("--title", help="Heading of the report.")
     ] = "What these bundles cost",
+    across: Across = False,
     as_json: Json = False,
 ) -> None:
     """Write results of 'bench' as one HTML file that opens anywhere, without a network."""
+    from edgerestore.bench.comparable import check_comparable
     from edgerestore.bench.results import read_results
     from edgerestore.report.html import write_report
     from edgerestore.report.verdicts import accuracies_of
 
     sessions = [read_results(path) for path in results]
+    places = [session.environment for session in sessions]
+    check_comparable(list(zip(map(str, results), places, strict=True)), across=across)
     write_report(out, title=title, bench=sessions, accuracy=accuracies_of(sessions))
     if as_json:
         print_json({"report": out})
     else:
         console().print(f"wrote {out}", soft_wrap=True)
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    """Of a list with commas, each once."""
+    try:
+        return tuple(dict.fromkeys(int(number) for number in text.split(",")))
+    except ValueError as error:
+        raise InputError(f"{option} '{text}': give whole numbers, such as 1,4") from error
 
 
 def _exit_code(results: Results) -> int:
@@ -96,94 +152,3 @@ def _exit_code(results: Results) -> int:
     if statuses == {"not executable here"}:
         raise MissingPartError(f"nothing was measured: {results.bundles[0].reason}")
     return 0 if statuses <= {"measured", "not executable here"} else NO
-
-
-def _show(results: Results, out: Path | None) -> None:
-    from edgerestore.bench.statistics import P90_SAMPLES
-
-    to = console()
-    to.print(_cost_table(results.bundles))
-    to.print(_speed_table(results))
-    for result in results.bundles:
-        if result.status != "measured":
-            to.print(f"{result.name}: {result.status}: {result.reason}")
-    if any(r.latency_ms and r.latency_ms.p90 is None for r in results.bundles):
-        to.print(f"no p90 from fewer than {P90_SAMPLES} samples; see --samples")
-    if any(ratio.low is None for ratio in results.ratios):
-        to.print("no interval from so few rounds: measure longer")
-    missing = _not_counted(results.bundles)
-    if missing:
-        to.print(f"MACs do not count: {missing}")
-    for warning in results.warnings:
-        to.print(f"warning: {warning}")
-    if out is not None:
-        to.print(f"wrote {out}", soft_wrap=True)
-
-
-def _cost_table(bundles: list[Result]) -> object:
-    made = table("Cost of one run", "bundle", "params", "MACs", "values", "scores", "file")
-    for result in bundles:
-        made.add_row(
-            result.name,
-            count(result.params),
-            count(result.macs),
-            count(result.activations),
-            _bytes(result.attention_score_bytes),
-            _bytes(result.file_bytes),
-        )
-    return made
-
-
-def _speed_table(results: Results) -> object:
-    from edgerestore.bench.results import short_names
-
-    short = short_names(results.bundles)
-    against = {ratio.name: ratio for ratio in results.ratios}
-    made = table(
-        "Measured here", "bundle", "p50 ms", "p90 ms", "x first, 95 %", "MP/s", "1st ms", "MiB"
-    )
-    for number, column in enumerate(made.columns):
-        # A long name may fold; a number that does cannot be read.
-        column.no_wrap = bool(number)
-    for result in results.bundles:
-        latency = result.latency_ms
-        made.add_row(
-            short.get(result.name, result.name),
-            _number(latency.p50 if latency else None),
-            _number(latency.p90 if latency else None),
-            _ratio(against.get(result.name)),
-            _number(result.megapixels_per_s),
-            _number(result.first_ms),
-            _number(_sum(result.peak_host_mib, result.peak_device_mib), digits=0),
-        )
-    return made
-
-
-def _number(value: float | None, digits: int = 2) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.{digits if value < 1000 else 0}f}"
-
-
-def _sum(host: float | None, device: float | None) -> float | None:
-    return None if host is None else host + (device or 0.0)
-
-
-def _bytes(value: int | None) -> str:
-    return "-" if value is None else f"{count(value)}B"
-
-
-def _ratio(ratio: Ratio | None) -> str:
-    if ratio is None:
-        return "-"
-    if ratio.low is None or ratio.high is None:
-        return f"{ratio.median:.2f}"
-    return f"{ratio.median:.2f}, {ratio.low:.2f}-{ratio.high:.2f}"
-
-
-def _not_counted(bundles: list[Result]) -> str:
-    most: dict[str, int] = {}
-    for result in bundles:
-        for operator, times in result.macs_not_counted.items():
-            most[operator] = max(times, most.get(operator, 0))
-    return ", ".join(f"{operator} ({times})" for operator, times in sorted(most.items()))

@@ -10,6 +10,10 @@ import typer
 Threads = Annotated[
     int, typer.Option("--threads", help="Threads of the runtime; 0: its choice.", min=0)
 ]
+Across = Annotated[
+    bool,
+    typer.Option("--across", help="Show results of different machines or runtimes together."),
+]
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped one.")
 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import edgerestore
 from edgerestore.bench.harness import Candidate
@@ -47,6 +48,14 @@ def script(tmp_path: Path) -> Callable[[str, str], Candidate]:
         return Candidate(name, (sys.executable, str(path)))
 
     return write
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A file of 10 x 20 black pixels."""
+    path = tmp_path / "p.png"
+    Image.fromarray(np.zeros((10, 20, 3), np.uint8)).save(path)
+    return path
 
 
 @pytest.fixture

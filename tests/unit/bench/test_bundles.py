@@ -89,7 +89,7 @@ def test_the_verb_prints_the_contract(
 ) -> None:
     out = tmp_path / "results.json"
     path = make_bundle("a")
-    assert main(["bench", str(path), "--samples=64", "--json", f"--out={out}"]) == 0
+    assert main(["bench", str(path), "--samples=64", "--quick", "--json", f"--out={out}"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert set(printed) >= {"bundles", "environment", "ratios"}
     (bundle,) = printed["bundles"]
@@ -100,26 +100,62 @@ def test_the_verb_prints_the_contract(
     }  # fmt: skip
     assert set(bundle["latency_ms"]) >= {"p50", "p90", "samples"}
     assert bundle["latency_ms"]["samples"] == 64
+    # 3 x 12 values of float32; the shape of its run and its graph's operators.
+    assert bundle["weight_bytes"] == 144
+    assert bundle["input_shape"] == [1, 3, 8, 8]
+    assert bundle["operators"] == {"Conv": 1, "DepthToSpace": 1}
+    assert bundle["throughput"] == bundle["energy"] == []
+    assert bundle["restored"] is bundle["opening"] is None
     assert read_results(out).bundles[0].latency_ms is not None
 
 
-def test_the_table_fits_80_columns(
-    make_bundle: Make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_the_tables_fit_80_columns(
+    make_bundle: Make,
+    picture: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     paths = [str(make_bundle(name)) for name in ("a_long_model_name_x4", "b[bold]")]
-    assert main(["bench", *paths, "--samples=64"]) == 0
+    assert main(["bench", *paths, "--samples=64", "--streams=2", f"--picture={picture}"]) == 0
     captured = capsys.readouterr()
-    assert max(len(line) for line in captured.out.splitlines() if "warning" not in line) <= 80
+    assert max(map(len, captured.out.splitlines())) <= 80
+    for title in (
+        "Cost of one run on 1x3x8x8",
+        "One at a time",
+        "Opening, and memory at its peak",
+        "Several under way",
+        "A whole picture, from file to file: p.png, 20x10",
+    ):
+        assert title in captured.out
     assert "b[bold]" in captured.out
     assert "MACs do not count: DepthToSpace (1)" in captured.out
+    assert "no p99 from fewer than 662 samples" in captured.out
     assert captured.err == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--streams=0"], "--streams 0: must be from 1 to"),
+        (["--batch=two"], "--batch 'two': give whole numbers"),
+        (["--quick", "--streams=2"], "--quick measures no --streams"),
+        (["--picture=none.png"], "none.png"),
+    ],
+)
+def test_settings_out_of_range_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], says: str
+) -> None:
+    assert main(["bench", str(tmp_path), *options]) == 3
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
 
 
 def test_a_failed_bundle_makes_the_answer_no(
     make_bundle: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["bench", str(make_bundle("bad", wrong=True)), "--samples=1"]) == 1
+    assert main(["bench", str(make_bundle("bad", wrong=True)), "--samples=1", "--quick"]) == 1
     assert "failed parity" in capsys.readouterr().out
 
 

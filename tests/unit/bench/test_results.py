@@ -59,11 +59,15 @@ def test_what_was_not_measured_has_no_number_at_all() -> None:
     assert row.turns_ns == []
 
 
-def test_p90_needs_64_samples() -> None:
+def test_p90_needs_64_samples_and_p99_662() -> None:
     few = latency_of([1] * 63)
-    assert few.p90 is None
+    assert few.p90 is few.p99 is None
     assert few.p90_reason == "needs 64 samples, has 63"
-    assert latency_of([1] * 64).p90_reason is None
+    enough = latency_of([1] * 64)
+    assert (enough.p90, enough.p90_reason) == (1e-6, None)
+    assert latency_of([1] * 661).p99_reason == "needs 662 samples, has 661"
+    many = latency_of([*range(1, 662), 10_000])
+    assert (many.p99, many.p99_reason) == (656e-6, None)
 
 
 def test_ratios_are_against_the_first_measured() -> None:

@@ -1,0 +1,104 @@
+"""A measured process that restores a whole picture file: decode, tile, run, blend, encode.
+
+``python -m edgerestore.bench.picture BUNDLE PICTURE`` serves it as ``edgerestore restore``
+does it, and says how much of each run the network took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgerestore.bench.judging import Judge, Judged
+from edgerestore.bench.worker import Ready, bundle_candidate, runtime_of, serve
+from edgerestore.imaging import read_sides
+from edgerestore.restoration import Job, Settings, restore_file
+from edgerestore.shipped import shipped_folder
+
+if TYPE_CHECKING:
+    from edgerestore.backends.base import Session
+    from edgerestore.bundle import Bundle
+
+
+def shipped_picture() -> Path:
+    """A photograph of 144 x 144 pixels."""
+    return shipped_folder("calibration") / "evaluation/photos/LR_bicubic/X2/friends-dogx2.png"
+
+
+def open_picture(bundle: Bundle, threads: int, picture: Path) -> Ready:
+    """Opens a bundle to restore a file into a folder that goes with it.
+
+    Raises ImageError where the picture cannot be read.
+    """
+    from edgerestore.backends.base import open_session
+
+    contract, scale = bundle.manifest.contract, bundle.manifest.model.scale
+    settings = Settings(contract.tile, contract.overlap, scale, contract.batch)
+    height, width = read_sides(picture)
+    judge = Judge(bundle)
+    network = _Network(open_session(bundle, threads))
+    folder = tempfile.TemporaryDirectory(prefix="edgerestore-")
+    job = Job(picture, Path(folder.name) / "restored.png")
+
+    def run() -> None:
+        network.ns = 0
+        restore_file(job, network.run, settings)
+
+    def check(_: Any) -> Judged:
+        return judge.check(network.run(judge.probe))
+
+    def close() -> None:
+        network.session.close()
+        folder.cleanup()
+
+    return Ready(
+        run=run,
+        output_pixels=height * width * scale**2,
+        runtime=runtime_of(bundle),
+        check=check,
+        close=close,
+        network_ns=lambda: network.ns,
+    )
+
+
+def command(path: Path, threads: int, picture: Path) -> tuple[str, ...]:
+    """What starts a worker that restores a picture with a bundle."""
+    paths = (str(path.resolve()), str(picture.resolve()))
+    return (sys.executable, "-m", __spec__.name, f"--threads={threads}", "--", *paths)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serves the bundle and the picture that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m edgerestore.bench.picture")
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("--threads", type=int, default=0)
+    given = parser.parse_args(arguments)
+    opening = partial(open_picture, picture=given.picture)
+    serve(*bundle_candidate(given.bundle, given.threads, opening))
+
+
+class _Network:
+    """A session that adds up the time of its runs."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.ns = 0
+
+    def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        begin = time.perf_counter_ns()
+        result = self.session.run(tiles)
+        self.ns += time.perf_counter_ns() - begin
+        return result
+
+
+if __name__ == "__main__":
+    main()
