@@ -22,11 +22,12 @@ PRODUCTS = ("Convolution", "GroupConvolution", "MatMul")
 def openvino_from_plan(plan: Plan, folder: Path) -> openvino.Model:
     """Reads the plan's graph and quantizes it in place; ``folder`` is scratch space.
 
-    Written as OpenVINO's own rewriting expects it. Of quantize and dequantize pairs that it
-    reads from ONNX it makes other kernels, and wrong values (OpenVINO 2026.4): of a signed pair
-    behind a concatenation it moves the rounding before the concatenation, and the pair's cast
-    to int8, left behind, cuts unscaled values to whole numbers. Each call of a recursion reads its own copy of a weight, without which its
-    products stay in float; saving the model makes equal constants one again.
+    Written as OpenVINO's own rewriting expects it. Of quantize and dequantize pairs that it reads
+    from ONNX it makes other kernels, and wrong values (OpenVINO 2026.4): of a signed pair behind
+    a concatenation it moves the rounding before the concatenation, and the pair's cast to int8,
+    left behind, cuts unscaled values to whole numbers. Each call of a recursion reads its own
+    copy of a weight, without which its products stay in float; saving the model makes equal
+    constants one again.
     """
     model = openvino_from_onnx(plan.graph, folder)
     _quantize_activations(model, plan)
