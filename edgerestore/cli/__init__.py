@@ -25,6 +25,7 @@ from edgerestore.cli import (
     gate,
     profile,
     prune,
+    report,
     restore,
     sensitivity,
     train,
@@ -61,6 +62,7 @@ VERBS = (
     sensitivity,
     decide,
     gate,
+    report,
 )
 for verb in VERBS:
     verb.register(app)

@@ -1,4 +1,4 @@
-"""The verbs that measure, and that show what was measured."""
+"""The verb ``bench``: what bundles cost, measured side by side."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgerestore.cli.options import Across, Threads
+from edgerestore.cli.options import Threads
 from edgerestore.cli.output import Json, console, print_json, progress
 from edgerestore.errors import InputError
 
@@ -19,9 +19,8 @@ PROGRESS_STEPS = 100
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the verbs of this file to the command line."""
+    """Adds the verb of this file to the command line."""
     app.command("bench")(bench)
-    app.command("report")(report)
 
 
 def bench(
@@ -109,31 +108,6 @@ def bench(
         if out is not None:
             console().print(f"wrote {out}", soft_wrap=True)
     return _exit_code(results)
-
-
-def report(
-    results: Annotated[list[Path], typer.Argument(metavar="RESULTS.json", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")],
-    title: Annotated[
-        str, typer.Option("--title", help="Heading of the report.")
-    ] = "What these bundles cost",
-    across: Across = False,
-    as_json: Json = False,
-) -> None:
-    """Write results of 'bench' as one HTML file that opens anywhere, without a network."""
-    from edgerestore.bench.comparable import check_comparable
-    from edgerestore.bench.results import read_results
-    from edgerestore.report.html import write_report
-    from edgerestore.report.verdicts import accuracies_of
-
-    sessions = [read_results(path) for path in results]
-    places = [session.environment for session in sessions]
-    check_comparable(list(zip(map(str, results), places, strict=True)), across=across)
-    write_report(out, title=title, bench=sessions, accuracy=accuracies_of(sessions))
-    if as_json:
-        print_json({"report": out})
-    else:
-        console().print(f"wrote {out}", soft_wrap=True)
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:

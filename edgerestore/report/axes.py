@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgerestore.report.markup import Content, Markup, tag
+from edgerestore.report.markup import Content, Markup, joined, tag
+
+WIDTHS = (760, 350)
+"""SVG units are pixels at these widths; the style sheet shows the one that fits."""
+
+MARGIN = 8
 
 CHARACTER = 6.4
 """Width of a character of figure text in SVG units; generous, so labels never touch."""
@@ -88,6 +94,25 @@ def svg(width: int, height: float, title: str, *contents: Content) -> Markup:
         aria_label=title,
         class_="wide" if width > 500 else "narrow",
     )
+
+
+def both_widths(draw: Callable[[int], Markup], caption: str, figures: Content = None) -> Markup:
+    """A figure drawn for a desk and for a phone with its caption; ``figures`` is its table."""
+    drawn = (draw(width) for width in WIDTHS)
+    plot = tag("figure", *drawn, tag("figcaption", caption), class_="plot")
+    return joined([plot, figures])
+
+
+def vertical_grid(axis: Axis, top: float, bottom: float, unit: str, width: int) -> list[Markup]:
+    """Lines at an axis's ticks, their values below and the unit below those."""
+    parts = []
+    for tick in axis.ticks(8 if width > 500 else 5):
+        x = axis.at(tick)
+        anchor = "start" if x < axis.begin + 6 else "end" if x > axis.end - 6 else "middle"
+        parts.append(line(x, top, x, bottom, "grid"))
+        parts.append(text(x, bottom + 15, number(tick), "t small", anchor))
+    parts.append(text(axis.end, bottom + 31, unit, "t small", "end"))
+    return parts
 
 
 def _round_step(least: float) -> float:

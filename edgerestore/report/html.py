@@ -12,7 +12,12 @@ from string import Template
 from edgerestore.bench.results import Results
 from edgerestore.files import write_beside
 from edgerestore.report.conditions import conditions
+from edgerestore.report.differences import Difference, heat_maps
+from edgerestore.report.evaluations import evaluations_section
+from edgerestore.report.further import Further
+from edgerestore.report.gates import gates_section
 from edgerestore.report.markup import Content, Markup, definitions, escaped, joined, tag
+from edgerestore.report.operators import operators_section
 from edgerestore.report.pictures import Picture, comparisons
 from edgerestore.report.sections import (
     accuracy_section,
@@ -23,6 +28,7 @@ from edgerestore.report.sections import (
 )
 from edgerestore.report.verdicts import BundleAccuracy, Verdicts, sessions_of
 
+NOTHING = Further()
 UNITS = {"macs": "MACs", "params": "parameters", "psnr_y_db": "PSNR-Y dB"}
 
 
@@ -35,6 +41,7 @@ def write_report(
     accuracy: Sequence[BundleAccuracy] | None = None,
     pictures: Sequence[Picture] = (),
     notes: Sequence[str] = (),
+    further: Further = NOTHING,
 ) -> None:
     """Writes the file whole or not at all.
 
@@ -44,7 +51,13 @@ def write_report(
     only its own script and style) and shows all text as text.
     """
     page = report_html(
-        title=title, model=model, bench=bench, accuracy=accuracy, pictures=pictures, notes=notes
+        title=title,
+        model=model,
+        bench=bench,
+        accuracy=accuracy,
+        pictures=pictures,
+        notes=notes,
+        further=further,
     )
     write_beside(path, page.encode())
 
@@ -57,15 +70,19 @@ def report_html(
     accuracy: Sequence[BundleAccuracy] | None = None,
     pictures: Sequence[Picture] = (),
     notes: Sequence[str] = (),
+    further: Further = NOTHING,
 ) -> str:
     """The text that ``write_report`` writes."""
     verdicts = Verdicts(sessions_of(bench), accuracy or [])
     sections: list[tuple[str, str, Markup | None]] = [
         ("summary", "In short", summary(verdicts)),
-        ("pictures", "Pictures", comparisons(pictures) if pictures else None),
+        ("pictures", "Pictures", _pictures(pictures, further.differences)),
         ("accuracy", "Accuracy", accuracy_section(verdicts)),
+        ("evaluation", "Evaluation", evaluations_section(further.evaluations)),
         ("speed", "Speed", speed_section(verdicts)),
+        ("operators", "Operators", operators_section(further.profiles, further.rooflines)),
         ("size", "Size", cost_section(verdicts)),
+        ("gate", "Gate", gates_section(further.verdicts)),
         ("conditions", "Conditions", conditions(verdicts, notes)),
     ]
     present = [(key, name, body) for key, name, body in sections if body]
@@ -80,6 +97,13 @@ def report_html(
         contents=joined(tag("a", name, href=f"#{key}") for key, name, _ in present),
         sections=joined(_section(key, name, body) for key, name, body in present),
     )
+
+
+def _pictures(pictures: Sequence[Picture], differences: Sequence[Difference]) -> Markup | None:
+    if not pictures and not differences:
+        return None
+    heading = tag("h3", "Where they differ") if differences else ""
+    return joined([comparisons(pictures), heading, heat_maps(differences)])
 
 
 def _section(key: str, name: str, body: Markup) -> Markup:

@@ -66,6 +66,16 @@ def table(caption: str, head: Sequence[Content], rows: Iterable[Sequence[Content
     return tag("div", made, class_="scroll", tabindex="0", role="region", aria_label=caption)
 
 
+def folded(summary: str, made: Markup) -> Markup:
+    """Something that unfolds, by a click or by a key."""
+    return tag("details", tag("summary", summary), made)
+
+
+def behind(caption: str, head: Sequence[Content], rows: Iterable[Sequence[Content]]) -> Markup:
+    """The table of a figure's values, for who cannot see it or wants them exactly."""
+    return folded("The figure as a table", table(caption, head, rows))
+
+
 def definitions(pairs: Iterable[tuple[Content, Content]], class_: str) -> Markup:
     """A list of terms with one value each; pairs without a value are left out."""
     items = (

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from edgerestore.bench.results import Ratio, Result, Results
 from edgerestore.bench.statistics import P90_SAMPLES
-from edgerestore.report.figures import latency_figure, plane_figure, ratio_figure
-from edgerestore.report.markup import Content, Markup, breakable, joined, table, tag
+from edgerestore.report.drops import Drops, drop_figure
+from edgerestore.report.figures import latency_figure, ratio_figure
+from edgerestore.report.markup import Content, Markup, breakable, folded, joined, table, tag
+from edgerestore.report.plane import plane_figure
 from edgerestore.report.verdicts import (
     BundleAccuracy,
     Standing,
@@ -96,14 +98,17 @@ def _accuracy_group(verdicts: Verdicts, group: Sequence[BundleAccuracy]) -> Mark
         rows.insert(0, [tag("b", "Measured in"), "", *(tag("i", how) for how in own)])
     parts: list[Content] = [
         tag("p", f"PSNR of luma in dB, and what was lost of it. {protocol}", class_="note"),
+        drop_figure([(verdicts.label(item.bundle), _drops(item)) for item in group]),
         table(f"Accuracy on {data}, worst image first", head, [*_totals(group), *rows[:ROWS]]),
     ]
     if rows[ROWS:]:
         rest = table(f"Accuracy on {data}, the other images", head, rows[ROWS:])
-        parts.append(
-            tag("details", tag("summary", f"{len(rows) - ROWS} images that lose less"), rest)
-        )
+        parts.append(folded(f"{len(rows) - ROWS} images that lose less", rest))
     return joined(parts)
+
+
+def _drops(item: BundleAccuracy) -> Drops:
+    return {i.name: i.fp32_psnr_y_db - i.psnr_y_db for i in item.accuracy.images}
 
 
 def _totals(group: Sequence[BundleAccuracy]) -> Iterable[list[Content]]:

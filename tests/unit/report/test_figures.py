@@ -8,8 +8,9 @@ import pytest
 
 from edgerestore.bench.results import Results
 from edgerestore.report.axes import axis_over, fitted, number
-from edgerestore.report.figures import latency_figure, plane_figure, ratio_figure
+from edgerestore.report.figures import latency_figure, ratio_figure
 from edgerestore.report.labels import HEIGHT, Box, _place, labelled
+from edgerestore.report.plane import plane_figure
 from edgerestore.report.verdicts import Verdicts
 
 MakeResults = Callable[..., Results]

@@ -1,0 +1,132 @@
+"""Verdicts of the gate: the latest of each pair of bundles in full, all of them over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgerestore.gate.verdict import Verdict
+from edgerestore.gate.words import fact_words, latency_words
+from edgerestore.report.axes import (
+    MARGIN,
+    Axis,
+    axis_over,
+    both_widths,
+    line,
+    number,
+    svg,
+    text,
+)
+from edgerestore.report.markup import Content, Markup, behind, breakable, joined, table, tag
+from edgerestore.report.shapes import mark
+from edgerestore.report.verdicts import readable_time
+
+MOST = 40
+"""Verdicts drawn, the latest ones; the table has them all."""
+HEIGHT, LEFT, TOP, BOTTOM = 240, 46, 24, 36
+MARKS = {"pass": 0, "regressed": 1, "improved": 3, "inconclusive": 6}
+"""Shapes by answer: disc, square, triangle, ring."""
+
+
+def gates_section(verdicts: Sequence[Verdict]) -> Markup | None:
+    """Each pair of names in the order of its first verdict; None without any."""
+    pairs: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        pairs.setdefault((verdict.candidate.name, verdict.baseline.name), []).append(verdict)
+    return joined(_pair(seen) for seen in pairs.values()) if pairs else None
+
+
+def _pair(seen: Sequence[Verdict]) -> Markup:
+    last = seen[-1]
+    heading = joined([breakable(last.candidate.name), " against ", breakable(last.baseline.name)])
+    said = f"{last.answer}: {last.candidate.given} against {last.baseline.given}"
+    kind = {"pass": "good", "improved": "good", "regressed": "bad"}.get(last.answer, "unproven")
+    when = readable_time(last.environment.taken_at)
+    return joined(
+        [
+            tag("h3", heading),
+            tag("p", tag("span", said, class_=f"pill {kind}"), class_="verdict"),
+            table(f"Checks of the latest verdict, {when}", ("Check", "Answer"), _checks(last)),
+            *(tag("p", f"Caution: {warning}.", class_="caution") for warning in last.warnings),
+            _history(seen),
+        ]
+    )
+
+
+def _checks(verdict: Verdict) -> list[list[Content]]:
+    latency = verdict.latency
+    said = latency_words(latency) if latency else f"not compared: {verdict.latency_reason}"
+    rows = [("latency", said), *((fact.check, fact_words(fact)) for fact in verdict.facts)]
+    return [[check, tag("span", words, class_="prose")] for check, words in rows]
+
+
+def _history(seen: Sequence[Verdict]) -> Markup:
+    every = behind(
+        "Verdicts, the oldest first",
+        ("Taken at", "Candidate", "Baseline", "Answer", "Latency ratio", "From", "To", "Pairs"),
+        (_row(verdict) for verdict in seen),
+    )
+    timed = [verdict for verdict in seen if verdict.latency is not None][-MOST:]
+    if not timed:
+        return every
+    caption = (
+        "Latency over the baseline's, verdict by verdict, with its interval; the band is what "
+        "does not matter. Disc: pass; square: regressed; triangle: improved; ring: inconclusive."
+    )
+    return both_widths(lambda width: _timeline(width, timed), caption, every)
+
+
+def _row(verdict: Verdict) -> list[Content]:
+    latency = verdict.latency
+    figures = ["\N{EN DASH}"] * 4
+    if latency is not None:
+        bounds = (latency.low, latency.high)
+        inner = ("\N{EN DASH}" if x is None else f"{x:.3f}" for x in bounds)
+        figures = [f"{latency.ratio:.3f}", *inner, str(latency.pairs)]
+    return [
+        readable_time(verdict.environment.taken_at),
+        breakable(verdict.candidate.given),
+        breakable(verdict.baseline.given),
+        verdict.answer,
+        *figures,
+    ]
+
+
+def _timeline(width: int, seen: Sequence[Verdict]) -> Markup:
+    known = [verdict.latency for verdict in seen if verdict.latency is not None]
+    threshold = max(latency.threshold for latency in known)
+    ends = [x for k in known for x in (k.ratio, k.low, k.high) if x is not None]
+    low, high = min([1 - 2 * threshold, *ends]), max([1 + 2 * threshold, *ends])
+    down = axis_over(low, high, HEIGHT - BOTTOM, TOP)
+    right = width - MARGIN - 12
+    step = (right - LEFT - 20) / max(1, len(known) - 1)
+    drawn = _frame(width, down, threshold)
+    for place, latency in enumerate(known):
+        x = LEFT + 14 + (step * place if len(known) > 1 else (right - LEFT) / 2)
+        if latency.low is not None and latency.high is not None:
+            drawn.append(line(x, down.at(latency.low), x, down.at(latency.high), "interval"))
+        bad = "bad" if latency.answer == "regressed" else ""
+        drawn.append(mark(MARKS[latency.answer], x, down.at(latency.ratio), bad))
+    begin, end = (readable_time(v.environment.taken_at)[:10] for v in (seen[0], seen[-1]))
+    drawn.append(text(LEFT + 2, HEIGHT - 14, begin, "t small"))
+    if len(known) > 1:
+        drawn.append(text(width - MARGIN, HEIGHT - 14, end, "t small", "end"))
+    title = "Latency ratios over time: " + "; ".join(
+        f"{latency.ratio:.3f} {latency.answer}" for latency in known
+    )
+    return svg(width, HEIGHT, title, *drawn)
+
+
+def _frame(width: int, down: Axis, threshold: float) -> list[Markup]:
+    upper, lower = down.at(1 + threshold), down.at(1 - threshold)
+    drawn = [
+        tag(
+            "rect", x=LEFT, y=upper, width=width - MARGIN - LEFT, height=round(lower - upper, 1),
+            class_="band",
+        )
+    ]  # fmt: skip
+    for tick in down.ticks(6):
+        drawn.append(line(LEFT, down.at(tick), width - MARGIN, down.at(tick), "grid"))
+        drawn.append(text(LEFT - 8, down.at(tick) + 4, number(tick), "t", "end"))
+    drawn.append(line(LEFT, down.at(1), width - MARGIN, down.at(1), "one"))
+    drawn.append(text(0, 11, "times the baseline's latency", "t small"))
+    return drawn

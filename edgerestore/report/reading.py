@@ -1,0 +1,221 @@
+"""Result files of any verb, read and checked: they may come from anywhere."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgerestore.bench.environment import Environment
+from edgerestore.bench.profile import Profile
+from edgerestore.bench.results import SCHEMA as RESULTS_SCHEMA
+from edgerestore.bench.results import Results
+from edgerestore.bench.roofline import Roofline
+from edgerestore.comparison import BundleResult
+from edgerestore.errors import InputError
+from edgerestore.gate.verdict import SCHEMA as VERDICT_SCHEMA
+from edgerestore.gate.verdict import Verdict
+from edgerestore.report.differences import Difference
+from edgerestore.report.further import Further
+
+MAX_BYTES = 256 << 20
+LARGEST = 1e18
+"""No number of a result is larger, in whatever unit."""
+DEEPEST = 32
+EXPECTED = "results of bench, evaluate, profile, gate or decide, or a gate's history"
+
+
+@dataclass(slots=True)
+class Read:
+    """All that was found in the files, in their order."""
+
+    sessions: list[Results] = field(default_factory=list)
+    evaluations: list[BundleResult] = field(default_factory=list)
+    profiles: list[Profile] = field(default_factory=list)
+    rooflines: list[Roofline] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    places: list[tuple[str, Environment]] = field(default_factory=list)
+    """Of each session: its file, and where its times were taken."""
+    facts: dict[str, object] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def further(self, differences: Sequence[Difference] = ()) -> Further:
+        """What stands beside the bench results; ``differences`` are of pictures."""
+        verdicts = sorted(self.verdicts, key=lambda verdict: verdict.environment.taken_at)
+        return Further(self.evaluations, self.profiles, self.rooflines, verdicts, differences)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of document."""
+
+    name: str
+    matches: Callable[[dict[str, Any]], bool]
+    take: Callable[[dict[str, Any], Read], None]
+    """Checks a document and adds it. Raises ValueError or msgspec's errors with the field."""
+
+
+def read_files(paths: Sequence[Path], kinds: Sequence[Kind]) -> Read:
+    """Reads files of the given kinds in any mixture.
+
+    Raises InputError naming the file, and the field that is wrong.
+    """
+    read = Read()
+    for path in paths:
+        for document in _documents(path):
+            kind = next((kind for kind in kinds if kind.matches(document)), None)
+            if kind is None:
+                raise InputError(f"{path}: not {EXPECTED}")
+            known = len(read.sessions)
+            try:
+                kind.take(document, read)
+            except (msgspec.MsgspecError, ValueError) as error:
+                raise InputError(f"{path}: not {kind.name}: {error}") from error
+            read.places += [(str(path), new.environment) for new in read.sessions[known:]]
+    return read
+
+
+def require_schema(document: dict[str, Any], known: int) -> None:
+    """Raises ValueError for a document that another edgerestore wrote."""
+    if document.get("schema") != known:
+        raise ValueError(f"schema {document.get('schema')}, but this edgerestore reads {known}")
+
+
+def take_session(results: Results, read: Read) -> None:
+    """Adds a session. Raises ValueError for times that no clock gives."""
+    for row in results.bundles:
+        if row.latency_ms is not None and not row.latency_ms.p50 > 0:
+            raise ValueError(f"{row.name}: a latency must be more than 0")
+        if any(ns <= 0 for turn in row.turns_ns for ns in turn):
+            raise ValueError(f"{row.name}: a sample must be more than 0 ns")
+    if any(not ratio.median > 0 for ratio in results.ratios):
+        raise ValueError("a ratio of latencies must be more than 0")
+    read.sessions.append(results)
+
+
+def _documents(path: Path) -> list[dict[str, Any]]:
+    """The one document of a file, or one for each line."""
+    data = _bytes(path)
+    try:
+        try:
+            found = [_parsed(data)]
+        except json.JSONDecodeError:
+            lines = [line for line in data.splitlines() if line.strip()]
+            if len(lines) < 2:
+                raise
+            found = [_parsed(line) for line in lines]
+        for document in found:
+            _require_sane(document, DEEPEST)
+    except RecursionError as error:
+        raise InputError(f"{path}: nested too deeply, not {EXPECTED}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not {EXPECTED}: {error}") from error
+    if not all(isinstance(document, dict) for document in found):
+        raise InputError(f"{path}: not {EXPECTED}")
+    return found
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MiB, not {EXPECTED}")
+    return data
+
+
+def _parsed(data: bytes) -> Any:
+    def refuse(word: str) -> None:
+        raise ValueError(f"{word} is not a number of JSON")
+
+    return json.loads(data, parse_constant=refuse)
+
+
+def _require_sane(value: Any, depth: int) -> None:
+    """Numbers that can be drawn, and no nesting that no result has."""
+    if isinstance(value, (int, float)):
+        if not abs(value) <= LARGEST:
+            raise ValueError(f"the number {value:.3g} is out of range")
+    elif isinstance(value, (list, dict)):
+        if depth == 0:
+            raise ValueError("nested too deeply")
+        for item in value.values() if isinstance(value, dict) else value:
+            _require_sane(item, depth - 1)
+
+
+def _first(document: dict[str, Any]) -> dict[str, Any]:
+    bundles = document.get("bundles")
+    first = bundles[0] if isinstance(bundles, list) and bundles else None
+    return first if isinstance(first, dict) else {}
+
+
+def _take_results(document: dict[str, Any], read: Read) -> None:
+    require_schema(document, RESULTS_SCHEMA)
+    take_session(msgspec.convert(document, Results), read)
+
+
+def _take_sessions(document: dict[str, Any], read: Read) -> None:
+    for session in document.values():
+        _take_results(session, read)
+
+
+def _take_evaluations(document: dict[str, Any], read: Read) -> None:
+    found = msgspec.convert(_with_exact(document["bundles"]), list[BundleResult])
+    if not all(result.images for result in found):
+        raise ValueError("a bundle without images")
+    read.evaluations += found
+
+
+def _with_exact(value: Any) -> Any:
+    """JSON has no infinity: PSNR of a result that equals its truth is null there."""
+    if isinstance(value, list):
+        return [_with_exact(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    changed = {key: _with_exact(item) for key, item in value.items()}
+    if "psnr_y_db" in changed and changed["psnr_y_db"] is None:
+        changed["psnr_y_db"] = math.inf
+    for key in ("mean", "worst"):
+        if key in changed and changed[key] is None:
+            changed[key] = math.inf
+    return changed
+
+
+def _take_profiles(document: dict[str, Any], read: Read) -> None:
+    found = msgspec.convert(document["bundles"], list[Profile])
+    for profile in found:
+        if not profile.total_us > 0 or any(group.us < 0 for group in profile.groups):
+            raise ValueError(f"{profile.name}: times must be more than 0")
+    read.profiles += found
+    if "roofline" in document:
+        read.rooflines.append(msgspec.convert(document["roofline"], Roofline))
+
+
+def _take_verdict(document: dict[str, Any], read: Read) -> None:
+    verdict = msgspec.convert(document, Verdict)
+    require_schema(document, VERDICT_SCHEMA)
+    latency = verdict.latency
+    if latency is not None and not (latency.ratio > 0 and 0 < latency.threshold < 1):
+        raise ValueError("latency: a ratio must be more than 0, a threshold between 0 and 1")
+    read.verdicts.append(verdict)
+
+
+KINDS = (
+    Kind("a result of 'edgerestore gate'", lambda d: "facts" in d and "answer" in d, _take_verdict),
+    Kind("results of 'edgerestore bench'", lambda d: "ratios" in d, _take_results),
+    Kind("results of 'edgerestore profile'", lambda d: "operators" in _first(d), _take_profiles),
+    Kind("results of 'edgerestore evaluate'", lambda d: "images" in _first(d), _take_evaluations),
+    Kind(
+        "several results of 'edgerestore bench'",
+        lambda d: bool(d) and all(isinstance(v, dict) and "ratios" in v for v in d.values()),
+        _take_sessions,
+    ),
+)
+"""What the device ring writes; 'decide' adds its own."""
