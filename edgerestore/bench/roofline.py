@@ -1,25 +1,34 @@
-"""How much of what the machine can multiply a bundle really gets, measured in one run."""
+"""How much of what the machine can multiply and move a bundle really gets, measured in one run.
+
+A bundle cannot be faster than its multiplications at the peak of its precision, nor than its
+values through memory at the measured bandwidth: the later of the two is its roof.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
+import numpy as np
 
 from edgerestore.backends import find_backend
-from edgerestore.bench import peak
-from edgerestore.bench.bundles import protocol_of, unique, worker_command
+from edgerestore.bench import bandwidth, peak
+from edgerestore.bench.bundles import costs_of, protocol_of, unique, worker_command
 from edgerestore.bench.environment import Environment, Watch, warnings
 from edgerestore.bench.harness import Candidate, Measurement, Plan, Progress, measure
-from edgerestore.bench.results import latency_of
+from edgerestore.bench.results import Costs, latency_of
 from edgerestore.bench.statistics import median_interval, paired_ratios
 from edgerestore.bundle import Bundle, read_bundle
 from edgerestore.errors import BackendError, InputError
 
 RUNTIME = "openvino"
 """Whose products are the peak: the bundles must be of the same runtime."""
+BYTES_OF_VALUE = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
+"""As if every value of an INT8 bundle had 8 bits: what stays in float makes its roof too high
+and what it reaches of it too low, never too good."""
 
 
 class Peak(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +49,27 @@ class Fraction(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None
 
 
+class Roof(msgspec.Struct, frozen=True, kw_only=True):
+    """The least time that multiplications and memory allow a bundle."""
+
+    precision: str
+    """Of the peak that counts: the bundle's own, or fp32 where the CPU does not multiply in it."""
+    bytes_moved: int
+    """Weights once, and each value that an operator writes once out and once in again. A runtime
+    that fuses operators, or whose caches hold the values, moves less and can exceed the roof."""
+    macs_per_byte: float
+    """Arithmetic intensity."""
+    bound: Literal["multiplications", "memory"]
+    """Which of the two takes longer."""
+    gmacs_per_s: float
+    """At the roof."""
+    median: float
+    """Fraction of the roof that the bundle reaches."""
+    low: float | None
+    """Lower bound of the 95 % bootstrap interval; null from too few rounds."""
+    high: float | None
+
+
 class Achieved(msgspec.Struct, frozen=True, kw_only=True):
     """One bundle, from host array to host array."""
 
@@ -48,12 +78,15 @@ class Achieved(msgspec.Struct, frozen=True, kw_only=True):
     macs: int
     gmacs_per_s: float
     of_peak: list[Fraction]
+    roof: Roof
 
 
 class Roofline(msgspec.Struct, frozen=True, kw_only=True):
     """Peaks and bundles of one interleaved run."""
 
     peaks: list[Peak]
+    gb_per_s: float
+    """Memory bandwidth: bytes read and written of an array that no cache holds."""
     bundles: list[Achieved]
     protocol: dict[str, str]
     environment: Environment
@@ -63,7 +96,7 @@ class Roofline(msgspec.Struct, frozen=True, kw_only=True):
 def roofline(
     paths: Sequence[Path], plan: Plan, threads: int = 0, progress: Progress = lambda _: None
 ) -> Roofline:
-    """Measures OpenVINO bundles for the CPU beside large products in each precision.
+    """Measures OpenVINO bundles for the CPU beside large products and a large array.
 
     Raises BundleError for damage, InputError for bundles of another runtime or device,
     MissingPartError without OpenVINO, and BackendError where a bundle does not run.
@@ -80,7 +113,8 @@ def roofline(
     names = unique([bundle.name for bundle in bundles])
     known = peak.precisions()
     candidates = [
-        *(Candidate(precision, _peak_command(precision, threads)) for precision in known),
+        Candidate(bandwidth.NAME, _command(bandwidth.__name__, threads)),
+        *(Candidate(name, _command(peak.__name__, threads, name)) for name in known),
         *(
             Candidate(name, worker_command(bundle.path, threads))
             for name, bundle in zip(names, bundles, strict=True)
@@ -92,19 +126,25 @@ def roofline(
     for measurement in seen:
         if measurement.status != "measured":
             raise BackendError(f"{measurement.candidate.name}: {measurement.reason}")
-    peaks, own = seen[: len(known)], seen[len(known) :]
+    memory, peaks, own = seen[0], seen[1 : 1 + len(known)], seen[1 + len(known) :]
     return Roofline(
         peaks=[
-            Peak(precision=m.candidate.name, gmacs_per_s=_gmacs_per_s(peak.MACS, m)) for m in peaks
+            Peak(precision=m.candidate.name, gmacs_per_s=_billions_per_s(peak.MACS, m))
+            for m in peaks
         ],
-        bundles=[_achieved(bundle, m, peaks) for bundle, m in zip(bundles, own, strict=True)],
+        gb_per_s=_billions_per_s(bandwidth.BYTES, memory),
+        bundles=[
+            _achieved(bundle, m, peaks, memory) for bundle, m in zip(bundles, own, strict=True)
+        ],
         protocol=protocol_of(plan, threads),
         environment=environment,
         warnings=warnings(environment),
     )
 
 
-def _achieved(bundle: Bundle, seen: Measurement, peaks: Sequence[Measurement]) -> Achieved:
+def _achieved(
+    bundle: Bundle, seen: Measurement, peaks: Sequence[Measurement], memory: Measurement
+) -> Achieved:
     macs = bundle.manifest.costs.macs
     fractions = []
     for reference in peaks:
@@ -123,14 +163,50 @@ def _achieved(bundle: Bundle, seen: Measurement, peaks: Sequence[Measurement]) -
         bundle=str(bundle.path),
         name=seen.candidate.name,
         macs=macs,
-        gmacs_per_s=_gmacs_per_s(macs, seen),
+        gmacs_per_s=_billions_per_s(macs, seen),
         of_peak=fractions,
+        roof=_roof(bundle, seen, peaks, memory),
     )
 
 
-def _gmacs_per_s(macs: int, seen: Measurement) -> float:
-    return macs / latency_of([ns for turn in seen.turns_ns for ns in turn]).p50 / 1e6
+def _roof(
+    bundle: Bundle, seen: Measurement, peaks: Sequence[Measurement], memory: Measurement
+) -> Roof:
+    costs = costs_of(bundle)
+    macs, moved = costs.macs or 0, bytes_moved(costs)
+    at = {m.candidate.name: m for m in peaks}
+    counts = at.get(bundle.manifest.precision, at["fp32"])
+    # Of each round: the least time that either allows over the time that the bundle took.
+    rounds = [
+        (np.median(p) * macs / peak.MACS, np.median(m) * moved / bandwidth.BYTES, np.median(own))
+        for p, m, own in zip(counts.turns_ns, memory.turns_ns, seen.turns_ns, strict=False)
+        if p and m and own
+    ]
+    multiplying, moving, took = np.array(rounds).T
+    interval = median_interval(np.maximum(multiplying, moving) / took)
+    slower = max(np.median(multiplying), np.median(moving))
+    return Roof(
+        precision=counts.candidate.name,
+        bytes_moved=moved,
+        macs_per_byte=macs / moved,
+        bound="memory" if np.median(moving) > np.median(multiplying) else "multiplications",
+        gmacs_per_s=float(macs / slower),
+        median=interval.median,
+        low=interval.low,
+        high=interval.high,
+    )
 
 
-def _peak_command(precision: str, threads: int) -> tuple[str, ...]:
-    return (sys.executable, "-m", peak.__name__, f"--threads={threads}", precision)
+def bytes_moved(costs: Costs) -> int:
+    """Through memory in one run, were no two operators fused and no cache there; at least 1."""
+    width = BYTES_OF_VALUE.get(costs.precision or "", BYTES_OF_VALUE["fp32"])
+    values = 2 * (costs.activations or 0) * width
+    return max(1, values + (costs.weight_bytes or costs.file_bytes or 0))
+
+
+def _billions_per_s(amount: int, seen: Measurement) -> float:
+    return amount / latency_of([ns for turn in seen.turns_ns for ns in turn]).p50 / 1e6
+
+
+def _command(module: str, threads: int, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", module, f"--threads={threads}", *arguments)

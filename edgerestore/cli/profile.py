@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgerestore.cli.options import Threads
-from edgerestore.cli.output import Json, console, print_json, progress, table
+from edgerestore.cli.output import Json, console, count, print_json, progress, table
 
 if TYPE_CHECKING:
     from edgerestore.bench.profile import Profile
@@ -107,16 +107,33 @@ def _show(seen: Profile, top: int) -> None:
 
 
 def _show_roofline(found: Roofline) -> None:
-    """Bundles against the peaks of each precision, all of one run."""
+    """Bundles against the peaks of each precision and the bandwidth, all of one run."""
     peaks = [f"of {peak.precision.upper()}" for peak in found.peaks]
-    made = table(
+    against = table(
         "Multiplications in a second, of a large matrix product's in the same run",
         "bundle", "GMAC/s", *peaks,
     )  # fmt: skip
+    roofs = table(
+        f"Of the roof: {found.gb_per_s:.1f} GB/s were read and written in the same run",
+        "bundle", "moved", "MAC/B", "bound by", "roof", "reached",
+    )  # fmt: skip
     for bundle in found.bundles:
         fractions = [f"{100 * fraction.median:.0f} %" for fraction in bundle.of_peak]
-        made.add_row(bundle.name, f"{bundle.gmacs_per_s:.1f}", *fractions)
-    made.add_row("peak, GMAC/s", "", *(f"{peak.gmacs_per_s:.1f}" for peak in found.peaks))
-    console().print(made)
+        against.add_row(bundle.name, f"{bundle.gmacs_per_s:.1f}", *fractions)
+        roof = bundle.roof
+        roofs.add_row(
+            bundle.name,
+            f"{count(roof.bytes_moved)}B",
+            f"{roof.macs_per_byte:.1f}",
+            "memory" if roof.bound == "memory" else roof.precision.upper(),
+            f"{roof.gmacs_per_s:.1f}",
+            f"{100 * roof.median:.0f} %",
+        )
+    against.add_row("peak, GMAC/s", "", *(f"{peak.gmacs_per_s:.1f}" for peak in found.peaks))
+    for made in (against, roofs):
+        for number, column in enumerate(made.columns):
+            # A long name may fold; a number that does cannot be read.
+            column.no_wrap = bool(number)
+        console().print(made)
     for warning in found.warnings:
-        console().print(f"warning: {warning}")
+        console().print(f"warning: {warning}", style="yellow")
