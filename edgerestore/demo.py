@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from edgerestore.backends import find_backend
 from edgerestore.backends.base import open_session
 from edgerestore.bench.bundles import bench_bundles
 from edgerestore.bench.harness import Plan
+from edgerestore.bench.profile import profile_bundle
+from edgerestore.bench.profile.reading import READERS
 from edgerestore.bench.results import Results, write_results
 from edgerestore.build import build_bundles
 from edgerestore.build.request import find_target, job_from
@@ -28,6 +30,8 @@ from edgerestore.files import replacing
 from edgerestore.models import find_model
 from edgerestore.recipe import Target
 from edgerestore.recipe.scalars import PrecisionName
+from edgerestore.report.differences import Difference, difference
+from edgerestore.report.further import Further
 from edgerestore.report.html import write_report
 from edgerestore.report.pictures import Picture
 from edgerestore.report.verdicts import BundleAccuracy
@@ -41,6 +45,7 @@ CASES: tuple[tuple[str, tuple[PrecisionName, ...]], ...] = (
     ("rtx-tensorrt", ("fp16", "int8")),
 )
 BENCH_SECONDS = 6.0
+PROFILED = ("fp32", "int8")
 JPEG_QUALITY = 92
 
 Report = Callable[[str], None]
@@ -90,6 +95,12 @@ def run_demo(out: Path, report: Report = lambda stage: None) -> DemoResult:
     report("measuring latency and memory")
     bench = bench_bundles([b.path for b in made], Plan(seconds=BENCH_SECONDS))
     write_results(out / "results.json", bench)
+    report("profiling")
+    profiles = [
+        profile_bundle(b.path)
+        for b in executable
+        if b.manifest.target.backend in READERS and b.manifest.precision in PROFILED
+    ]
     report("writing the report")
     page = out / "report.html"
     write_report(
@@ -103,6 +114,10 @@ def run_demo(out: Path, report: Report = lambda stage: None) -> DemoResult:
             Picture(shown, _jpeg(restored[shown]), pair.name),
             Picture("ground truth", _jpeg(pair.high), pair.name),
         ],
+        further=Further(
+            profiles=profiles,
+            differences=_differences(executable, shown, restored, pair),
+        ),
         notes=_notes(made, pair, bicubic_psnr_y_db, scores),
     )
     return DemoResult(page, made, picture, bicubic_psnr_y_db, scores, bench)
@@ -152,6 +167,19 @@ def _most_compressed(bundles: Sequence[Bundle]) -> str:
     order = ("int8", "bf16", "fp16", "fp32")
     best = min(bundles, key=lambda b: order.index(b.manifest.precision))
     return best.path.name
+
+
+def _differences(
+    bundles: Sequence[Bundle], shown: str, restored: Mapping[str, Pixels], pair: ImagePair
+) -> list[Difference]:
+    """Of the picture shown: from the same in FP32, and from the truth."""
+    picture = restored[shown]
+    plain = [b.path.name for b in bundles if b.manifest.precision == "fp32"]
+    others = [(name, restored[name]) for name in plain[:1] if name != shown]
+    return [
+        difference(shown, picture, name, pixels, pair.name)
+        for name, pixels in [*others, ("ground truth", pair.high)]
+    ]
 
 
 def _bicubic(pair: ImagePair) -> Pixels:

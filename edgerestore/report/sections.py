@@ -10,6 +10,7 @@ from edgerestore.report.drops import Drops, drop_figure
 from edgerestore.report.figures import latency_figure, ratio_figure
 from edgerestore.report.markup import Content, Markup, breakable, folded, joined, table, tag
 from edgerestore.report.plane import plane_figure
+from edgerestore.report.settings import settings_tables
 from edgerestore.report.verdicts import (
     BundleAccuracy,
     Standing,
@@ -161,6 +162,7 @@ def _speed(verdicts: Verdicts, session: Results) -> Markup:
             *(tag("p", f"Caution: {warning}.", class_="caution") for warning in session.warnings),
             *(figure for figure in figures if figure),
             _time_table(verdicts, session),
+            settings_tables(verdicts, session),
             _reasons(verdicts, session),
         ]
     )

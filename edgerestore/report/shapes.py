@@ -33,7 +33,7 @@ def key(names: Sequence[str], width: float) -> tuple[list[Markup], float]:
     x, y = 8.0, 10.0
     for number, name in enumerate(names):
         short = fitted(name, (width - 34) / BOLD)
-        needs = 24 + len(short) * CHARACTER + 14
+        needs = 18 + len(short) * CHARACTER * BOLD + 16
         if x > 8 and x + needs > width:
             x, y = 8.0, y + LINE
         drawn.append(mark(number, x + 6, y))

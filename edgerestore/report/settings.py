@@ -1,0 +1,75 @@
+"""What was measured beyond one inference at a time: streams, a whole picture, energy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from edgerestore.bench.results import Result, Results
+from edgerestore.report.markup import Content, Markup, breakable, joined, table
+from edgerestore.report.verdicts import Verdicts
+
+NONE = "\N{EN DASH}"
+
+
+def settings_tables(verdicts: Verdicts, session: Results) -> Markup:
+    """A table of each kind that was measured, for bundles in good standing; maybe none."""
+    shown = verdicts.timed(session)
+    kinds = (
+        (
+            "Several inferences under way",
+            ("Bundle", "Streams", "Batch", "MP/s", "Images/s", "Host MiB"),
+            [row for result in shown for row in _flows(verdicts, result)],
+        ),
+        (
+            "A whole picture, from file to file",
+            ("Bundle", "Picture", "Tiles", "Median ms", "Network ms", "MP/s"),
+            [row for result in shown for row in _picture(verdicts, result)],
+        ),
+        (
+            "Energy, what the machine takes at rest subtracted",
+            ("Bundle", "Sensor", "At rest, W", "Running, W", "J/MP"),
+            [row for result in shown for row in _energy(verdicts, result)],
+        ),
+    )
+    return joined(table(caption, head, rows) for caption, head, rows in kinds if rows)
+
+
+def _flows(verdicts: Verdicts, result: Result) -> Iterable[list[Content]]:
+    for flow in result.throughput:
+        if flow.megapixels_per_s is not None:
+            yield [
+                breakable(verdicts.label(result.name)),
+                str(flow.streams),
+                str(flow.batch),
+                _number(flow.megapixels_per_s),
+                _number(flow.images_per_s),
+                _number(flow.peak_host_mib, 0),
+            ]
+
+
+def _picture(verdicts: Verdicts, result: Result) -> Iterable[list[Content]]:
+    whole = result.restored
+    if whole is not None and whole.ms is not None:
+        yield [
+            breakable(verdicts.label(result.name)),
+            f"{whole.picture}, {whole.width} x {whole.height}",
+            str(whole.tiles),
+            _number(whole.ms.p50),
+            _number(whole.network_ms.p50 if whole.network_ms else None),
+            _number(whole.megapixels_per_s),
+        ]
+
+
+def _energy(verdicts: Verdicts, result: Result) -> Iterable[list[Content]]:
+    for spent in result.energy:
+        yield [
+            breakable(verdicts.label(result.name)),
+            spent.sensor,
+            _number(spent.idle_watts),
+            _number(spent.watts),
+            _number(spent.joules_per_megapixel),
+        ]
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return NONE if value is None else f"{value:.{digits}f}"
