@@ -64,6 +64,8 @@ def plan_from_onnx(flavour: Flavour, onnx: Path, compute_capabilities: Sequence[
         errors = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
         raise BackendError(f"{flavour.name} refused {onnx.name}: {errors}")
     config = builder.create_builder_config()
+    # Else an engine names its layers without saying what they are, and profiles mean nothing.
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if compute_capabilities:
         config.num_compute_capabilities = len(compute_capabilities)
         for slot, capability in enumerate(compute_capabilities):
@@ -83,31 +85,31 @@ class TensorRtSession:
         words = _Words(trt)
         contract, scale = bundle.manifest.contract, bundle.manifest.model.scale
         plan = engine_file(bundle).read_bytes()
-        self._engine = trt.Runtime(words.logger).deserialize_cuda_engine(plan)
-        if self._engine is None:
+        self.engine = trt.Runtime(words.logger).deserialize_cuda_engine(plan)
+        if self.engine is None:
             raise BackendError(
                 f"{flavour.name} refused {engine_file(bundle)}: {words.last_error}; "
                 "'edgerestore compile' builds it again for this GPU and version"
             )
-        self._context = self._engine.create_execution_context()
+        self.context = self.engine.create_execution_context()
         side = contract.tile
         shape = (contract.batch, contract.channels, side, side)
         self._out_shape = (*shape[:2], side * scale, side * scale)
         self._buffers = DeviceBuffers(shape, self._out_shape)
-        self._context.set_tensor_address(contract.input_name, self._buffers.input)
-        self._context.set_tensor_address(contract.output_name, self._buffers.output)
+        self.context.set_tensor_address(contract.input_name, self._buffers.input)
+        self.context.set_tensor_address(contract.output_name, self._buffers.output)
 
     def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """See :class:`edgerestore.backends.base.Session`."""
         self._buffers.upload(images)
-        if not self._context.execute_async_v3(self._buffers.stream):
+        if not self.context.execute_async_v3(self._buffers.stream):
             raise BackendError("TensorRT failed running the engine")
         return self._buffers.download()
 
     def close(self) -> None:
         """Frees the engine and its buffers."""
         self._buffers.free()
-        del self._context, self._engine
+        del self.context, self.engine
 
 
 def engine_file(bundle: Bundle) -> Path:

@@ -31,7 +31,7 @@ TYPES = {
 
 _MODEL_GRAPH = 7
 _GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
-_NODE_INPUT, _NODE_OUTPUT, _NODE_TYPE = 1, 2, 4
+_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_TYPE = 1, 2, 3, 4
 _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME = 1, 2, 8
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -43,6 +43,7 @@ class Node:
     type: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def _text(data: mmap.mmap, value: int | Span) -> str:
 
 
 def _node(data: mmap.mmap, span: Span) -> Node:
-    inputs, outputs, kind = [], [], ""
+    inputs, outputs, kind, name = [], [], "", ""
     for number, value in _fields(data, span):
         if number == _NODE_INPUT:
             inputs.append(_text(data, value))
@@ -134,7 +135,9 @@ def _node(data: mmap.mmap, span: Span) -> Node:
             outputs.append(_text(data, value))
         elif number == _NODE_TYPE:
             kind = _text(data, value)
-    return Node(kind, tuple(inputs), tuple(outputs))
+        elif number == _NODE_NAME:
+            name = _text(data, value)
+    return Node(kind, tuple(inputs), tuple(outputs), name)
 
 
 def _tensor(data: mmap.mmap, span: Span) -> Initializer:
