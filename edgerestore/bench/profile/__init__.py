@@ -1,7 +1,8 @@
 """Where a bundle's time goes, as the runtime's own profiler tells it.
 
-``openvino`` and ``onnxruntime`` read what their runtime says, ``operators`` holds it in terms
-that both share, ``groups`` adds it up and ``words`` says what it means.
+``openvino``, ``onnxruntime`` and ``tensorrt``, which asks its engine's ``inspector``, read what
+their runtime says; ``operators`` holds it in terms that all share, ``groups`` adds it up and
+``words`` says what it means.
 """
 
 from edgerestore.bench.profile.reading import Profile, profile_bundle

@@ -12,11 +12,12 @@ from edgerestore.bench.profile.groups import Group, grouped
 from edgerestore.bench.profile.operators import Operator
 from edgerestore.bench.profile.words import summary
 from edgerestore.bundle import read_bundle
-from edgerestore.errors import MissingPartError
 
 READERS = {
     "onnxruntime": "edgerestore.bench.profile.onnxruntime",
     "openvino": "edgerestore.bench.profile.openvino",
+    "tensorrt": "edgerestore.bench.profile.tensorrt",
+    "tensorrt-rtx": "edgerestore.bench.profile.tensorrt",
 }
 """Modules with a ``profile(bundle, threads, warm_up, runs)``, by backend."""
 
@@ -45,16 +46,11 @@ def profile_bundle(path: Path, threads: int = 0, runs: int = RUNS) -> Profile:
     """Verifies a bundle, then runs its probe ``runs`` times under its runtime's profiler.
 
     Raises BundleError for damage before the runtime sees a byte, MissingPartError where the
-    runtime is absent or has no reader here, BackendError where it fails.
+    runtime is absent, BackendError where it fails.
     """
     bundle = read_bundle(path)
     target = bundle.manifest.target
     backend = find_backend(target.backend)
-    if backend.name not in READERS:
-        raise MissingPartError(
-            f"{path}: profiles of {backend.name} cannot be read; "
-            f"those of {' and '.join(READERS)} can"
-        )
     backend.require()
     reader = importlib.import_module(READERS[backend.name])
     operators: list[Operator] = reader.profile(bundle, threads, WARM_UP, runs)

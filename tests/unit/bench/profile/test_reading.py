@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from edgerestore.backends import BACKENDS, find_backend
 from edgerestore.bench.profile import profile_bundle
+from edgerestore.bench.profile.reading import READERS
 from edgerestore.errors import BundleError, MissingPartError
 
 Make = Callable[..., Path]
@@ -20,6 +23,15 @@ def test_a_damaged_bundle_never_reaches_the_runtime(attention_bundle: Make) -> N
         profile_bundle(path)
 
 
-def test_a_runtime_without_a_reader_is_named(attention_bundle: Make) -> None:
-    with pytest.raises(MissingPartError, match="tensorrt-rtx cannot be read; those of onnxruntime"):
-        profile_bundle(attention_bundle("tensorrt-rtx"))
+def test_every_backend_has_a_reader() -> None:
+    assert READERS.keys() == BACKENDS.keys()
+    for module in READERS.values():
+        assert callable(importlib.import_module(module).profile)
+
+
+@pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx"])
+def test_an_absent_runtime_is_named(attention_bundle: Make, backend: str) -> None:
+    if find_backend(backend).why_not() is None:
+        pytest.skip(f"{backend} executes here")
+    with pytest.raises(MissingPartError, match=f"{backend} cannot run here"):
+        profile_bundle(attention_bundle(backend))
