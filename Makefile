@@ -23,6 +23,7 @@ check: $(READY)  ## format, lint, types, rings
 	$(BIN)/lint-imports
 
 bench: $(READY)  ## start-up, our forms and our INT8 beside their peers; on an otherwise idle machine
+	$(BIN)/python -m pip install --quiet -e '.[peers]'
 	status=0; for name in startup attention_memory deployable int8; do \
 	  $(BIN)/python benchmarks/$$name.py || status=$$?; done; exit $$status
 

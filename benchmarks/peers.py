@@ -8,6 +8,8 @@ which every candidate is held before it is timed.
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,7 @@ from edgerestore.bench.harness import Candidate
 from edgerestore.bench.judging import Judged
 from edgerestore.bench.worker import Ready, serve
 from edgerestore.bundle import probe_psnr_db
-from edgerestore.errors import CheckFailedError
+from edgerestore.errors import CheckFailedError, MissingPartError
 
 FLOOR_DB = 15.0
 """Of any candidate to FP32; a broken graph lies below. The parity reached stands beside each
@@ -94,6 +96,60 @@ def _torch(given: argparse.Namespace, image: Array, *, fused: bool, deployable: 
     return run, f"torch {torch.__version__}"
 
 
+def _compiled(given: argparse.Namespace, image: Array, *, quantized: bool) -> Opened:
+    """Inductor with constants folded, as PyTorch advises for inference on CPUs."""
+    if shutil.which("g++") is None:
+        raise MissingPartError("torch.compile needs a C++ compiler on a CPU, and g++ is not here")
+    # What was compiled once is kept beside the weights.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(given.file.resolve().parent / "inductor"))
+    import torch
+    import torch._inductor.config as inductor
+
+    from edgerestore.models import build_network, find_model
+
+    torch.set_num_threads(given.threads)
+    inductor.freezing = True
+    if quantized:
+        # Imported for what they register: the quantized operators, and how to fuse them.
+        import torchao.quantization.pt2e.inductor_passes.x86
+        import torchao.quantization.pt2e.quantize_pt2e  # noqa: F401
+
+        network: torch.nn.Module = torch.export.load(given.file).module()
+    else:
+        network = build_network(find_model(given.model))
+        network.load_state_dict(torch.load(given.file, weights_only=True))
+    compiled = torch.compile(network)
+    tensor = torch.tensor(image)
+
+    def run() -> Array:
+        # Not inference_mode, under which inductor does not fold constants.
+        with torch.no_grad():
+            result: Array = compiled(tensor).numpy()
+        return result
+
+    return run, f"torch {torch.__version__}, inductor"
+
+
+def _ncnn(given: argparse.Namespace, image: Array) -> Opened:
+    import ncnn
+
+    network = ncnn.Net()
+    network.opt.num_threads = given.threads
+    weights = given.file.with_suffix(".bin")
+    if network.load_param(str(given.file)) or network.load_model(str(weights)):
+        raise CheckFailedError(f"ncnn cannot load {given.file}")
+
+    def run() -> Array:
+        extractor = network.create_extractor()
+        extractor.input("in0", ncnn.Mat(image[0]).clone())
+        status, result = extractor.extract("out0")
+        if status:
+            raise CheckFailedError(f"ncnn stopped with status {status}")
+        return np.array(result)[None]
+
+    return run, f"ncnn {ncnn.__version__}"
+
+
 def _openvino(given: argparse.Namespace, image: Array, precision: str) -> Opened:
     import openvino
 
@@ -127,6 +183,9 @@ OPENERS: dict[str, Callable[[argparse.Namespace, Array], Opened]] = {
     "torch": lambda given, image: _torch(given, image, fused=False, deployable=False),
     "torch-fused": lambda given, image: _torch(given, image, fused=True, deployable=False),
     "torch-deployable": lambda given, image: _torch(given, image, fused=True, deployable=True),
+    "torch-compiled": lambda given, image: _compiled(given, image, quantized=False),
+    "inductor-int8": lambda given, image: _compiled(given, image, quantized=True),
+    "ncnn": _ncnn,
     "openvino-bf16": lambda given, image: _openvino(given, image, "bf16"),
     "openvino-f32": lambda given, image: _openvino(given, image, "f32"),
     "onnxruntime": _onnxruntime,

@@ -1,0 +1,208 @@
+"""Every candidate's file of one network: ours and what others make of the same weights.
+
+What a tool refuses, and why, is kept beside the files, so that its row can say so.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import peers
+
+from edgerestore.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CROPS = 24
+LONGEST_REASON = 240
+REFUSED = ".refused"
+"""Behind a file's name: why there is no such file."""
+
+
+def write_missing(folder: Path, model: str) -> None:
+    """Writes what is missing of a network's files, those that were refused before left out."""
+    missing = [
+        name for name in MAKERS if not (folder / name).exists() and refusal(folder / name) is None
+    ]
+    if not missing:
+        return
+    network = Network(model, folder)
+    for name in missing:
+        print(f"{model}: writing {name}", flush=True)
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            MAKERS[name](network, path)
+        except Exception as error:  # noqa: BLE001 - what peers raise has no common base
+            said = " ".join((str(error) or type(error).__name__).split())[:LONGEST_REASON]
+            path.with_name(path.name + REFUSED).write_text(said + "\n", encoding="utf-8")
+            print(f"{model}: {name}: {said}", flush=True)
+
+
+def refusal(path: Path) -> str | None:
+    """Why a file could not be made; None where it was, or was not tried."""
+    note = path.with_name(path.name + REFUSED)
+    return note.read_text(encoding="utf-8").strip() if note.exists() else None
+
+
+def file_bytes(path: Path) -> int:
+    """Size of a graph with its weights, wherever its format keeps them."""
+    beside = {path, path.with_suffix(".bin"), path.with_name(path.name + ".data")}
+    return sum(part.stat().st_size for part in beside if part.exists())
+
+
+class Network:
+    """One paper configuration with made-up weights."""
+
+    def __init__(self, model: str, folder: Path) -> None:
+        import torch
+
+        from edgerestore.calibration import crops, read_set
+        from edgerestore.models import build_network, find_model
+
+        torch.manual_seed(0)
+        self.spec = find_model(model)
+        self.network = build_network(self.spec).requires_grad_(False)
+        self.pictures = read_set(self.spec.pictures)
+        every = crops(self.pictures.images, self.spec.tile)
+        self.crops = every[np.linspace(0, len(every) - 1, CROPS).astype(int)]
+        folder.mkdir(parents=True, exist_ok=True)
+        with torch.inference_mode():
+            expected = self.network(torch.tensor(self.crops[:1])).numpy()
+        peers.write_probe(folder, self.crops[:1], expected)
+
+    def write_weights(self, path: Path) -> None:
+        """For PyTorch, eager and compiled."""
+        import torch
+
+        torch.save(self.network.state_dict(), path)
+
+    def write_plain(self, path: Path) -> None:
+        """The network as it is published, without our rewrites."""
+        from edgerestore.export.onnx import plain_onnx_from_module, save_onnx
+
+        save_onnx(plain_onnx_from_module(self.network, self.spec.tile), path)
+
+    def write_ours(self, path: Path) -> None:
+        """As 'edgerestore build' does."""
+        from edgerestore.build.emit import Emitter
+        from edgerestore.build.quantizing import Calibration, Quantizer
+        from edgerestore.build.request import find_target
+        from edgerestore.compress.rewrites import deployable
+        from edgerestore.export.onnx import onnx_from_module
+
+        graph = onnx_from_module(deployable(self.network)[0], self.spec.tile)
+        ranges = Calibration(graph, self.crops, self.pictures.sha256, self.spec.keep_float)
+        emitter = Emitter(graph, Quantizer(ranges))
+        emitter.emit(find_target("x86-openvino"), "int8", path.parent)
+
+    def write_stock(self, path: Path, *, transformer: bool) -> None:
+        """nncf.quantize on the plain export."""
+        import nncf
+        import openvino
+
+        nncf.set_log_level(logging.ERROR)
+        model = openvino.Core().read_model(path.parent / "plain.onnx")
+        data = nncf.Dataset([crop[None] for crop in self.crops])
+        kind = nncf.ModelType.TRANSFORMER if transformer else None
+        openvino.save_model(nncf.quantize(model, data, model_type=kind), path)
+
+    def write_static(self, path: Path) -> None:
+        """ONNX Runtime's quantize_static on the plain export."""
+        from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+        class Reader(CalibrationDataReader):  # type: ignore[misc]
+            def __init__(self, crops: Any) -> None:
+                self._left = iter(crops)
+
+            def get_next(self) -> dict[str, Any] | None:
+                crop = next(self._left, None)
+                return None if crop is None else {"input": crop[None]}
+
+        quantize_static(
+            path.parent / "plain.onnx",
+            path,
+            Reader(self.crops),
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            # Every tensor of every crop at once does not fit into memory for IPT.
+            extra_options={"CalibMaxIntermediateOutputs": 2},
+        )
+
+    def write_compressor(self, path: Path) -> None:
+        """Intel Neural Compressor's static INT8 for PyTorch, to be compiled by inductor."""
+        os.environ["LOGLEVEL"] = "ERROR"
+        import torch
+        from neural_compressor.torch.export import export
+        from neural_compressor.torch.quantization import (
+            convert,
+            get_default_static_config,
+            prepare,
+        )
+
+        example = (torch.tensor(self.crops[:1]),)
+        with torch.no_grad():
+            observed = prepare(
+                export(self.network, example), quant_config=get_default_static_config()
+            )
+            for crop in self.crops:
+                observed(torch.tensor(crop[None]))
+            quantized = torch.export.export(convert(observed), example)
+        torch.export.save(quantized, path)
+
+    def write_ncnn(self, path: Path, *, deployable: bool) -> None:
+        """The form of ncnn, by pnnx. Raises InputError for operators that ncnn has no layer of."""
+        import pnnx
+        import torch
+
+        from edgerestore.compress.rewrites import deployable as deployable_form
+
+        network: nn.Module = deployable_form(self.network)[0] if deployable else self.network
+        example = torch.tensor(self.crops[:1])
+        traced = path.with_name("traced.pt")
+        with torch.no_grad():
+            graph = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
+        torch.jit.save(graph, traced)
+        shape = ",".join(map(str, example.shape))
+        command = [pnnx.EXEC_PATH, traced.name, f"inputshape=[{shape}]", "fp16=0"]
+        subprocess.run(command, cwd=path.parent, capture_output=True, check=True)
+        made = [path.with_name(f"traced.ncnn.{kind}") for kind in ("param", "bin")]
+        lacking = Counter(
+            line.split()[0]
+            for line in made[0].read_text(encoding="utf-8").splitlines()[2:]
+            # ncnn's layers have plain names; what pnnx could not turn into one keeps torch's.
+            if "." in line.split()[0] or "::" in line.split()[0]
+        )
+        if lacking:
+            shutil.rmtree(path.parent)
+            path.parent.mkdir()
+            listed = ", ".join(f"{name} ({times})" for name, times in sorted(lacking.items()))
+            raise InputError(f"pnnx leaves operators that ncnn has no layer of: {listed}")
+        for file, suffix in zip(made, (".param", ".bin"), strict=True):
+            file.rename(path.with_suffix(suffix))
+        for other in path.parent.glob("traced*"):
+            other.unlink()
+
+
+MAKERS: dict[str, Callable[[Network, Path], None]] = {
+    "weights.pt": Network.write_weights,
+    "plain.onnx": Network.write_plain,
+    "stock.xml": lambda network, path: network.write_stock(path, transformer=False),
+    "stock-transformer.xml": lambda network, path: network.write_stock(path, transformer=True),
+    "static.onnx": Network.write_static,
+    "compressor.pt2": Network.write_compressor,
+    "ncnn/plain.param": lambda network, path: network.write_ncnn(path, deployable=False),
+    "ncnn-ours/deployable.param": lambda network, path: network.write_ncnn(path, deployable=True),
+    "ours/model.xml": Network.write_ours,
+}
+"""In the order in which they are made."""
