@@ -30,6 +30,7 @@ SHARE = 0.5
 SAMPLES_SHARE = 1 / 8
 """Of the plan's samples, as one run is of many inferences."""
 STREAMS_MAX = 64
+NOT_MEASURED = "not measured"
 
 Stage = Callable[[str], None]
 
@@ -47,6 +48,8 @@ class Further:
     """To be restored as a whole."""
     sensors: tuple[Sensor, ...] = ()
     """Whose energy is read."""
+    no_sensors: str | None = None
+    """Why there are none, where there should be."""
     opening: bool = False
     """Whether opening is taken apart."""
 
@@ -83,6 +86,8 @@ class Further:
                 f"while the bundle alone runs, {RUNNING_S:g} s, less the power of {REST_S:g} s "
                 "of rest with it loaded"
             )
+        elif self.no_sensors:
+            said["energy"] = f"{NOT_MEASURED}: {self.no_sensors}"
         if self.opening:
             said["opening"] = "once more, in a process of its own"
         return said

@@ -73,7 +73,7 @@ def bench(
     from edgerestore.bench.harness import DEFAULT_SECONDS, Plan
     from edgerestore.bench.picture import shipped_picture
     from edgerestore.bench.results import write_results
-    from edgerestore.bench.sensors.finding import find_sensors
+    from edgerestore.bench.sensors.finding import find_sensors, why_none
     from edgerestore.cli.bench_tables import show
 
     if seconds is None and samples is None:
@@ -82,11 +82,13 @@ def bench(
         raise InputError("--quick measures no --streams, --batch or --picture; leave it out")
     further = Further()
     if not quick:
+        sensors = tuple(find_sensors())
         further = Further(
             streams=_numbers("--streams", streams) if streams else default_streams(),
             batches=_numbers("--batch", batch) if batch else (),
             picture=picture or shipped_picture(),
-            sensors=tuple(find_sensors()),
+            sensors=sensors,
+            no_sensors=None if sensors else why_none(),
             opening=True,
         )
     with progress() as bar:

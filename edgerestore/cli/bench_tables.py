@@ -159,6 +159,7 @@ def _energy(bundles: list[Result], names: dict[str, str]) -> Table:
 
 
 def _notes(results: Results) -> Iterable[str]:
+    from edgerestore.bench.further import NOT_MEASURED
     from edgerestore.bench.statistics import P90_SAMPLES, P99_SAMPLES
 
     bundles = results.bundles
@@ -183,8 +184,9 @@ def _notes(results: Results) -> Iterable[str]:
         yield f"no {' and no '.join(short)} samples; see --samples"
     if any(ratio.low is None for ratio in results.ratios):
         yield "no interval from so few rounds: measure longer"
-    if "energy" not in results.protocol:
-        yield "no energy: no power sensor was read here"
+    energy = str(results.protocol.get("energy", ""))
+    if energy.startswith(NOT_MEASURED):
+        yield f"energy was {energy}"
     missing = _not_counted(bundles)
     if missing:
         yield f"MACs do not count: {missing}"

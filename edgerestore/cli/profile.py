@@ -35,7 +35,8 @@ def profile(
     roofline: Annotated[
         bool,
         typer.Option(
-            "--roofline", help="Measure the machine's peaks beside the bundles; OpenVINO's only."
+            "--roofline",
+            help="Measure the machine's peaks and bandwidth beside the bundles; OpenVINO's only.",
         ),
     ] = False,
     seconds: Annotated[
@@ -45,7 +46,8 @@ def profile(
 ) -> None:
     """Show where the time of bundles goes, by operator and the precision that it ran in.
 
-    Each bundle's probe runs under the profiler of its own runtime, OpenVINO or ONNX Runtime.
+    Each bundle's probe runs under the profiler of its own runtime: OpenVINO, ONNX Runtime or
+    TensorRT, whose reader never ran on hardware.
     """
     from edgerestore.bench.harness import Plan
     from edgerestore.bench.profile import profile_bundle

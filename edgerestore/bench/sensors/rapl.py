@@ -42,7 +42,7 @@ def sensors(root: Path = ROOT) -> list[Sensor]:
     Linux lets only root read them unless the administrator allows more.
     """
     found = []
-    for zone in matching(root, ZONES):
+    for zone in zones(root):
         name = text(zone / "name")
         if name is None or name in PARTS_OF_PACKAGE or number(zone / "energy_uj") is None:
             continue
@@ -50,3 +50,8 @@ def sensors(root: Path = ROOT) -> list[Sensor]:
         owner = f" of {package}" if package and zone.name.count(":") > 1 else ""
         found.append(Sensor(f"RAPL {name}{owner}", "joules", Counter(zone).joules))
     return found
+
+
+def zones(root: Path = ROOT) -> list[Path]:
+    """Folders of all counters, whether they may be read or not."""
+    return matching(root, ZONES)

@@ -9,6 +9,7 @@ import pytest
 from edgerestore.bench.bundles import bench_bundles, unique
 from edgerestore.bench.harness import Plan
 from edgerestore.bench.results import read_results
+from edgerestore.bench.sensors.finding import find_sensors
 from edgerestore.cli import main
 from edgerestore.errors import BundleError, InputError
 
@@ -131,6 +132,8 @@ def test_the_tables_fit_80_columns(
     assert "b[bold]" in captured.out
     assert "MACs do not count: DepthToSpace (1)" in captured.out
     assert "no p99 from fewer than 662 samples" in captured.out
+    if not find_sensors():
+        assert "energy was not measured: " in captured.out
     assert captured.err == ""
 
 

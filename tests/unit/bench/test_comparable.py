@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from edgerestore.bench.comparable import check_comparable, differences
 from edgerestore.bench.environment import Environment, Watch
+from edgerestore.bench.results import Results, write_results
+from edgerestore.cli import main
 from edgerestore.errors import InputError
 
 
@@ -52,3 +56,19 @@ def test_results_of_two_machines_are_refused_by_name(here: Environment) -> None:
     with pytest.raises(InputError, match=r"c\.json was not measured .* of a\.json .*CPU: .*Z80"):
         check_comparable(taken, across=False)
     check_comparable(taken, across=True)
+
+
+def test_a_report_of_two_machines_needs_to_be_asked_for(
+    here: Environment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, environment in (("a.json", here), ("b.json", other(here, cpu="Z80"))):
+        results = Results(bundles=[], environment=environment, ratios=[], protocol={}, warnings=[])
+        write_results(tmp_path / name, results)
+    command = ["report", *(str(tmp_path / f"{n}.json") for n in "ab"), f"--out={tmp_path / 'r'}"]
+    assert main(command) == 3
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "Z80" in said
+    assert not (tmp_path / "r").exists()
+    assert main([*command, "--across"]) == 0
+    assert (tmp_path / "r").exists()

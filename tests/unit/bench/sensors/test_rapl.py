@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgerestore.bench.sensors import rapl
+from edgerestore.bench.sensors.finding import why_none
 
 Recorded = Callable[[str], Path]
 ZONES = Path("sys/class/powercap")
@@ -37,6 +38,7 @@ def test_what_may_not_be_read_is_absent(recorded: Recorded) -> None:
         (zone / "energy_uj").unlink()
         (zone / "energy_uj").mkdir()
     assert rapl.sensors(root) == []
+    assert "sudo chmod" in why_none(root)
 
 
 def test_a_counter_that_vanishes_tells_nothing(recorded: Recorded) -> None:
@@ -48,3 +50,4 @@ def test_a_counter_that_vanishes_tells_nothing(recorded: Recorded) -> None:
 
 def test_a_machine_without_powercap_has_none(tmp_path: Path) -> None:
     assert rapl.sensors(tmp_path) == []
+    assert why_none(tmp_path) == "this machine shows no power sensor"
