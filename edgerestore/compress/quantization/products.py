@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Literal
 import onnx
 
 from edgerestore.errors import InputError
+from edgerestore.recipe.patterns import names_module
 
 MOVES = ("Reshape", "Transpose")
 """Operators that only move values: a pair before them lets them move bytes, not floats."""
@@ -118,13 +118,13 @@ def pairs_of(model: onnx.ModelProto, products: Sequence[Product]) -> dict[str, l
 
 def matches(node: str, patterns: Sequence[str]) -> bool:
     """Whether a node belongs to a module that one of the patterns names."""
-    return any(fnmatch.fnmatch(module_of(node), pattern) for pattern in patterns)
+    return any(names_module(pattern, module_of(node)) for pattern in patterns)
 
 
 def check_patterns(patterns: Sequence[str], modules: Sequence[str]) -> None:
     """Raises InputError for a pattern that matches no module of the network."""
     for pattern in patterns:
-        if not any(fnmatch.fnmatch(module, pattern) for module in modules):
+        if not any(names_module(pattern, module) for module in modules):
             raise InputError(
                 f"--keep-float '{pattern}' matches no module; modules are {', '.join(modules)}"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from edgerestore.errors import InputError
 from edgerestore.recipe import Int8Rules
+from edgerestore.recipe.patterns import names_module
 from edgerestore.train.depthwise import quick_conv2d
 from edgerestore.train.quantization.ranges import Ranges
 from edgerestore.train.quantization.rounding import rounded_activation, rounded_weight
@@ -65,7 +65,7 @@ class FakeQuantized(nn.Module):
 
     def keeps(self, module: str) -> bool:
         """Whether a module stays in float."""
-        return any(fnmatch.fnmatch(module, pattern) for pattern in self.keep_float)
+        return any(names_module(pattern, module) for pattern in self.keep_float)
 
     def rounded(self, site: str, x: Tensor, *, factor: bool) -> Tensor | None:
         """What a product reads in place of ``x``, which is one of two factors or the only one.
@@ -100,7 +100,8 @@ class _Rounding(TorchFunctionMode):
         super().__init__()
         self._owner = owner
         self._calls: Counter[str] = Counter()
-        self._weights: dict[int, Tensor] = {}
+        self._weights: dict[int, tuple[Tensor, Tensor]] = {}
+        """Each weight with its rounded form; kept, or another one could get its identity."""
 
     def __torch_function__(
         self,
@@ -130,8 +131,8 @@ class _Rounding(TorchFunctionMode):
         if rounded is None:
             return func(x, weight, *args)
         if id(weight) not in self._weights:
-            self._weights[id(weight)] = rounded_weight(weight)
-        return func(rounded, self._weights[id(weight)], *args)
+            self._weights[id(weight)] = weight, rounded_weight(weight)
+        return func(rounded, self._weights[id(weight)][1], *args)
 
     def _matmul(self, first: Tensor, second: Tensor) -> Tensor:
         owner = self._owner
@@ -170,7 +171,7 @@ MATMULS = (Tensor.matmul, Tensor.__matmul__, torch.matmul)
 
 def _check(patterns: Sequence[str], modules: Sequence[str]) -> None:
     for pattern in patterns:
-        if not any(fnmatch.fnmatch(module, pattern) for module in modules):
+        if not any(names_module(pattern, module) for module in modules):
             raise InputError(
                 f"[train.quantization]: keep_float '{pattern}' matches no module of the network"
             )
