@@ -27,6 +27,7 @@ REWRITES: dict[str, str] = {
     "pair_depthwise": "edgerestore.compress.rewrites.sparse:pair_depthwise",
     "join_experts": "edgerestore.compress.rewrites.sparse:join_experts",
     "sink_pixel_shuffle": "edgerestore.compress.rewrites.shuffle:sink_pixel_shuffle",
+    "join_convolutions": "edgerestore.compress.rewrites.joining:join_convolutions",
 }
 """Applied in this order; each is exact alone, too."""
 
