@@ -175,6 +175,18 @@ def test_scores_that_are_nearly_equal_fall_either_way_in_training() -> None:
     assert torch.equal(network.eval()(scores), Sorting()(scores))
 
 
+def test_parts_of_one_weight_are_rounded_apart() -> None:
+    spec = find_model("ipt_s_derain")
+    torch.manual_seed(0)
+    network = build_network(spec)
+    fake = fake_quantized(network, spec, Quantization(), Path(), Ranges())
+    x = torch.rand(1, 3, spec.tile, spec.tile)
+    seen(fake, x)
+    with torch.no_grad():
+        error = fake(x) - network(x)
+    assert 0 < error.abs().max() < 0.002
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
