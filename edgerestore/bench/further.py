@@ -147,7 +147,7 @@ def measure_settings(
                 Candidate(r.name, throughput.command(b.path, threads, settings[r.name]))
                 for r, b in rows
             ]
-            what = f"throughput, {streams} under way" + (f", batch {batch}" if batch else "")
+            what = f"{streams} batches of {batch}" if batch else f"{streams} under way"
             for seen in run.measure(what, candidates, own_plan):
                 name = seen.candidate.name
                 row = results[name]
@@ -176,12 +176,14 @@ def measure_apart(
     ``candidates`` serve them, by name. Their CPU seconds are not counted.
     """
     results = [row for row, _ in rows]
-    if further.sensors:
+    if further.sensors and rows:
+        run.step("energy", 0)
         for number, row in enumerate(results, 1):
             spent = energy_of(candidates[row.name], further.sensors)
             results[number - 1] = msgspec.structs.replace(row, energy=spent)
             run.step("energy", number / len(rows))
-    if further.opening:
+    if further.opening and rows:
+        run.step("opening", 0)
         for number, (_, bundle) in enumerate(rows, 1):
             opening = opening_of(bundle.path, threads)
             results[number - 1] = msgspec.structs.replace(results[number - 1], opening=opening)

@@ -99,7 +99,7 @@ def bench(
             threads,
             lambda done: bar.update(task, completed=int(PROGRESS_STEPS * done)),
             further,
-            lambda what: bar.update(task, description=f"{what}, % of all"),
+            lambda what: bar.update(task, description=what),
         )
     if out is not None:
         write_results(out, results)

@@ -72,7 +72,7 @@ def progress(*, shown: bool = True) -> Iterator[Progress]:
     to_people = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),

@@ -31,8 +31,8 @@ def test_streams_a_picture_and_opening_are_measured_after_latency(
     assert heard[-1] == 1
     assert list(dict.fromkeys(stages)) == [
         "one at a time",
-        "throughput, 2 under way, batch 1",
-        "throughput, 2 under way, batch 3",
+        "2 batches of 1",
+        "2 batches of 3",
         "a whole picture",
         "opening",
     ]
