@@ -86,7 +86,7 @@ class Watch:
             taken_at=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
             machine=f"{platform.machine()}{_board()}",
             cpu=cpu_name(),
-            cores=_cores(),
+            cores=container.usable_cores(),
             governor=clocks.governor(),
             memory_mib=_memory_mib(),
             container_cores=container.container_cores(),
@@ -148,12 +148,6 @@ def cpu_name() -> str:
 def _board() -> str:
     model = text(Path("/proc/device-tree/model"))
     return f", {model}" if model else ""
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _os() -> str:

@@ -5,7 +5,6 @@ Each kind runs after the latencies, in processes of its own, all bundles side by
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from edgerestore.bench import picture as picturing
 from edgerestore.bench import throughput
 from edgerestore.bench.energy import REST_S, RUNNING_S, energy_of
 from edgerestore.bench.harness import Candidate, Measurement, Plan, Progress, measure
+from edgerestore.bench.machine.container import usable_cores
 from edgerestore.bench.opening import opening_of
 from edgerestore.bench.results import Restored, Result, Throughput, latency_of
 from edgerestore.bench.sensors.sensor import Sensor
@@ -95,8 +95,7 @@ class Further:
 
 def default_streams() -> tuple[int, ...]:
     """One, and as many as there are cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return tuple(sorted({1, min(STREAMS_MAX, cores or 1)}))
+    return tuple(sorted({1, min(STREAMS_MAX, usable_cores())}))
 
 
 class Run:

@@ -9,7 +9,6 @@ each. A batch other than the bundle's own needs a graph that can be reshaped, an
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerestore.bench.judging import Judge, Judged
+from edgerestore.bench.machine.container import usable_cores
 from edgerestore.bench.worker import Ready, bundle_candidate, runtime_of, serve
 from edgerestore.errors import CheckFailedError, MissingPartError
 
@@ -146,7 +146,7 @@ def _reshape(model: Any, shape: tuple[int, ...]) -> None:
 
 
 def _calling_flow(bundle: Bundle, threads: int, streams: int, given: Tiles) -> Flow:
-    sessions = _sessions(bundle, threads or max(1, (os.cpu_count() or 1) // streams), streams)
+    sessions = _sessions(bundle, threads or max(1, usable_cores() // streams), streams)
     pool = ThreadPoolExecutor(streams)
     last: list[Tiles] = []
 

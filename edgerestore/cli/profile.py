@@ -49,17 +49,20 @@ def profile(
     Each bundle's probe runs under the profiler of its own runtime: OpenVINO, ONNX Runtime or
     TensorRT, whose reader never ran on hardware.
     """
+    from edgerestore.bench.environment import Watch, warnings
     from edgerestore.bench.harness import Plan
     from edgerestore.bench.profile import profile_bundle
     from edgerestore.bench.profile.reading import RUNS
     from edgerestore.bench.roofline import roofline as measured
 
-    profiles = []
+    watch, profiles = Watch(), []
     for path in bundles:
         seen = profile_bundle(path, threads, runs or RUNS)
         profiles.append(seen)
         if not as_json:
             _show(seen, top)
+    environment = watch.finish(0.0)
+    disturbed = warnings(environment)
     found = None
     if roofline:
         with progress() as bar:
@@ -71,9 +74,14 @@ def profile(
                 lambda done: bar.update(task, completed=int(PROGRESS_STEPS * done)),
             )
     if as_json:
-        print_json({"bundles": profiles, **({"roofline": found} if found else {})})
-    elif found:
+        said = {"bundles": profiles, "environment": environment, "warnings": disturbed}
+        print_json(said | ({"roofline": found} if found else {}))
+        return
+    if found:
         _show_roofline(found)
+        disturbed = found.warnings
+    for warning in disturbed:
+        console().print(f"warning: {warning}", style="yellow")
 
 
 def _show(seen: Profile, top: int) -> None:
@@ -137,5 +145,3 @@ def _show_roofline(found: Roofline) -> None:
             # A long name may fold; a number that does cannot be read.
             column.no_wrap = bool(number)
         console().print(made)
-    for warning in found.warnings:
-        console().print(f"warning: {warning}", style="yellow")

@@ -1,7 +1,8 @@
-"""What the control groups of this process allow it, versions 2 and 1."""
+"""What affinity and control groups, versions 2 and 1, allow this process."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from edgerestore.bench.machine.files import ROOT, text
@@ -11,6 +12,13 @@ MIB = 1 << 20
 _CGROUP = "sys/fs/cgroup"
 _NO_LIMIT = 1 << 60
 """Bytes above which version 1 means that there is none."""
+
+
+def usable_cores() -> int:
+    """Logical cores that this process may use, whatever its quota."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def container_cores(root: Path = ROOT) -> float | None:
