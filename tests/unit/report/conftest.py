@@ -5,15 +5,26 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
 from edgerestore.bench.environment import Environment
 from edgerestore.bench.harness import Candidate, Measurement, Plan
+from edgerestore.bench.profile import Profile
+from edgerestore.bench.profile.groups import grouped
+from edgerestore.bench.profile.operators import Operator
 from edgerestore.bench.protocol import Closed, Opened
 from edgerestore.bench.results import Costs, Result, Results, ratios_of, result_of
 from edgerestore.bundle import Accuracy, ImageScore, Parity
+from edgerestore.comparison import BundleResult, Drop, ImageResult, Range
+from edgerestore.gate.facts import Fact
+from edgerestore.gate.latency import Latency
+from edgerestore.gate.sequential import Answer
+from edgerestore.gate.verdict import Side, Verdict
+from edgerestore.report.differences import difference
+from edgerestore.report.further import Further
 from edgerestore.report.pictures import Picture
 
 IMAGES = {"baby": 37.12, "bird": 38.47, "butterfly": 31.95, "head": 34.61, "woman": 35.28}
@@ -133,3 +144,68 @@ def encoded(image: Image.Image, kind: str) -> bytes:
     file = io.BytesIO()
     image.save(file, kind)
     return file.getvalue()
+
+
+@pytest.fixture
+def some_further() -> Further:
+    return further()
+
+
+def further() -> Further:
+    """Of every kind something."""
+    dark, light = np.zeros((32, 48, 3), np.uint8), np.full((32, 48, 3), 3, np.uint8)
+    return Further(
+        evaluations=[evaluation("esrt_s_x2-fp32-cpu", 0.0), evaluation("esrt_s_x2-int8-cpu", 0.04)],
+        profiles=[profile("esrt_s_x2-fp32-cpu", "fp32"), profile("esrt_s_x2-int8-cpu", "int8")],
+        verdicts=[verdict("pass", 1.002, 1), verdict("regressed", 1.08, 2)],
+        differences=[difference("INT8", light, "FP32", dark, "waves")],
+    )
+
+
+def evaluation(bundle: str, loss: float) -> BundleResult:
+    scores = accuracy(loss).images
+    drops = {score.name: score.fp32_psnr_y_db - score.psnr_y_db for score in scores}
+    worst = max(drops, key=lambda name: drops[name])
+    images = tuple(
+        ImageResult(name=s.name, psnr_y_db=s.psnr_y_db, ssim_y=0.94, drop_db=drops[s.name])
+        for s in scores
+    )
+    values = [score.psnr_y_db for score in scores]
+    return BundleResult(
+        bundle=bundle, path=bundle, model="esrt_s_x2", precision="int8", target="cpu",
+        protocol="Tiles of 48", data="Set5: 5 images, sha256 0123", images=images,
+        psnr_y_db=Range(mean=float(np.mean(values)), worst=min(values)), ssim_y=None,
+        drop=Drop(reference="esrt_s_x2-fp32-cpu", mean_db=float(np.mean(list(drops.values()))),
+                  worst_db=drops[worst], worst_image=worst),
+    )  # fmt: skip
+
+
+def profile(name: str, precision: str) -> Profile:
+    kinds = (("Attention", "attention"), ("Convolution", "convolution"), ("Reorder", "layout copy"))
+    operators = [
+        Operator(
+            name=f"{type_}{i}", type=type_, kind=kind, precision=precision if i % 2 else "fp32",
+            kernel="jit_avx512", calls=3, us=float(900 - 60 * i), holds={type_: 3},
+        )
+        for i, (type_, kind) in enumerate(4 * kinds)
+    ]  # fmt: skip
+    return Profile(
+        bundle=name, name=name, precision=precision, runtime="openvino 2026.4.1 on CPU", threads=1,
+        runs=25, total_us=sum(o.us for o in operators), summary=["All of it is made up."],
+        groups=grouped(operators), operators=operators,
+    )  # fmt: skip
+
+
+def verdict(answer: Answer, ratio: float, day: int) -> Verdict:
+    side = Side(given=f"v{day}:bundles/new", name="esrt_s_x2-int8-cpu", sha256="0" * 64)
+    latency = Latency(
+        answer=answer, ratio=ratio, low=ratio - 0.01, high=ratio + 0.01, confidence=0.98,
+        threshold=0.03, expected=1.0, pairs=7, samples=1400, seconds=31.0, candidate_ms=8.0,
+        baseline_ms=8.0, estimates=[],
+    )  # fmt: skip
+    when = f"2026-03-{day:02}T15:09:26+00:00"
+    return Verdict(
+        answer=answer, candidate=side, baseline=side, latency=latency,
+        facts=[Fact(check="macs", answer="same", said="equal", change=0.0)], warnings=[],
+        environment=msgspec.structs.replace(environment(), taken_at=when),
+    )  # fmt: skip

@@ -2,92 +2,157 @@
 
 from __future__ import annotations
 
-import html
-import json
+import importlib.util
+import os
 import shutil
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from edgerestore.bench.results import Results
+from edgerestore.report.further import Further
 from edgerestore.report.html import write_report
 from edgerestore.report.pictures import Picture
 from edgerestore.report.verdicts import accuracies_of
 
 MakeResults = Callable[..., Results]
+REQUIRED = "EDGERESTORE_REQUIRE_CHROMIUM"
+"""Set where the absence of Chromium is to fail the tests that else are skipped."""
+TAB_KEY, RIGHT_KEY = ("Tab", 9), ("ArrowRight", 39)
 
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--virtual-time-budget=4000", "--enable-logging=stderr", "--dump-dom",
-)  # fmt: skip
+TEXTS = """[...document.querySelectorAll("svg")].filter((s) => s.getBoundingClientRect().width)
+  .map((s) => [...s.querySelectorAll("text")].map((t) => {
+    const b = t.getBoundingClientRect();
+    return [t.textContent, b.left, b.top, b.right, b.bottom];
+  }))"""
+"""Of each drawing that is shown: its texts and where they stand."""
 
-PROBE = """
-addEventListener("load", () => {
-  const page = document.querySelector("iframe").contentDocument;
-  const stage = page.querySelector(".stage");
-  const range = page.querySelector("input[type=range]");
-  range.value = 25;
-  range.dispatchEvent(new Event("input"));
-  page.querySelector("button[data-zoom='4']").click();
-  const pick = page.querySelector(".pick-right");
-  pick.value = 2;
-  pick.dispatchEvent(new Event("change"));
-  const shown = [...page.querySelectorAll("svg")].filter((s) => s.getBoundingClientRect().width);
-  document.querySelector("#seen").textContent = JSON.stringify({
-    live: page.querySelectorAll(".compare.live").length,
-    overflow: page.documentElement.scrollWidth - page.documentElement.clientWidth,
-    at: stage.style.getPropertyValue("--at"),
-    zoom: stage.style.getPropertyValue("--zoom"),
-    stage: stage.getBoundingClientRect().height > 50,
-    right: page.querySelector(".layer.right figcaption").textContent,
-    pressed: page.querySelector("button[aria-pressed=true]").dataset.zoom,
-    labels: [...page.querySelectorAll("input, select")].every((e) => e.labels.length === 1),
-    drawings: [...new Set(shown.map((s) => s.getAttribute("class")))],
-    overlay: getComputedStyle(page.querySelector(".layer.left")).clipPath,
-  });
-});
-"""
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        reason = f"none of {', '.join(names)} is on the path"
+        if os.environ.get(REQUIRED):
+            pytest.fail(f"{REQUIRED} is set, but {reason}", pytrace=False)
+        pytest.skip(reason)
+    spec = importlib.util.spec_from_file_location("chromium", Path(__file__).parent / "chromium.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    opened = module.Tab(found, tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
-def browser() -> str:
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    pytest.skip("no Chromium here")
-
-
-@pytest.mark.parametrize(("width", "drawing"), [(390, "narrow"), (1280, "wide")])
-def test_the_page_works_from_disk_at_both_widths(
-    browser: str, make_results: MakeResults, some_pictures: list[Picture], tmp_path: Path,
-    width: int, drawing: str,
-) -> None:  # fmt: skip
+def page(
+    make_results: MakeResults, some_pictures: list[Picture], some_further: Further, tmp_path: Path
+) -> Path:
     results = make_results()
     path = tmp_path / "report.html"
     write_report(
         path, title="A report with a rather long title, for the phone", bench=results,
-        accuracy=accuracies_of([results]), pictures=some_pictures,
+        accuracy=accuracies_of([results]), pictures=some_pictures, further=some_further,
     )  # fmt: skip
-    inner = html.escape(path.read_text(encoding="utf-8"), quote=True)
-    wrapper = tmp_path / "wrapper.html"
-    wrapper.write_text(
-        f'<!doctype html><p id="seen"></p><iframe width="{width}" height="900" '
-        f'srcdoc="{inner}"></iframe><script>{PROBE}</script>',
-        encoding="utf-8",
-    )
-    done = subprocess.run(
-        [browser, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,1000",
-         wrapper.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    told = done.stdout.split('<p id="seen">', 1)[1].split("</p>", 1)[0]
-    seen = json.loads(html.unescape(told))
-    assert "75%" in seen.pop("overlay")
-    assert seen == {
-        "live": 1, "overflow": 0, "at": "25%", "zoom": "4", "stage": True,
-        "right": "ground truth", "pressed": "4", "labels": True, "drawings": [drawing],
-    }  # fmt: skip
-    assert "CONSOLE" not in done.stderr, done.stderr
+    return path
+
+
+def test_a_real_click_moves_the_divider_and_magnifies(tab: Any, page: Path) -> None:
+    tab.show(page, width=1280)
+    tab.value("document.querySelector('.stage').scrollIntoView({behavior: 'instant'})")
+    box = "JSON.parse(JSON.stringify(document.querySelector('{}').getBoundingClientRect()))"
+    stage = tab.value(box.format(".stage"))
+    tab.click(stage["x"] + stage["width"] / 4, stage["y"] + 40)
+    assert tab.value("document.querySelector('input[type=range]').value") == "25"
+    assert tab.value("getComputedStyle(document.querySelector('.left')).clipPath").count("75%")
+    tab.value("document.querySelector('[data-zoom=\"4\"]').scrollIntoView({behavior: 'instant'})")
+    button = tab.value(box.format('[data-zoom="4"]'))
+    tab.click(button["x"] + 5, button["y"] + 5)
+    assert tab.value("document.querySelector('[aria-pressed=true]').dataset.zoom") == "4"
+    assert tab.value("document.querySelector('.stage').style.getPropertyValue('--zoom')") == "4"
+
+
+def test_keys_alone_reach_and_move_the_divider(tab: Any, page: Path) -> None:
+    tab.show(page, width=1280)
+    visited = []
+    for _ in range(40):
+        tab.press(*TAB_KEY)
+        visited.append(tab.value("document.activeElement.id || document.activeElement.className"))
+        outline = tab.value("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none", visited[-1]
+        if visited[-1].startswith("divider"):
+            break
+    assert visited[0] == "skip"
+    assert visited[-1] == "divider-1"
+    tab.press(*RIGHT_KEY)
+    assert float(tab.value("document.activeElement.value")) > 50
+    assert "% bicubic" in tab.value("document.activeElement.getAttribute('aria-valuetext')")
+
+
+@pytest.mark.parametrize(("width", "drawing"), [(390, "narrow"), (1280, "wide")])
+def test_nothing_scrolls_sideways_and_no_labels_meet(
+    tab: Any, page: Path, width: int, drawing: str
+) -> None:
+    tab.show(page, width=width)
+    assert tab.value("document.documentElement.scrollWidth") <= width
+    kinds = "[...document.querySelectorAll('.plot svg')].filter((s) => s.clientWidth)"
+    shown = tab.value(f"{kinds}.map((s) => s.getAttribute('class'))")
+    assert len(shown) >= 6
+    assert set(shown) == {drawing}
+    for texts in tab.value(TEXTS):
+        for i, (one, *a) in enumerate(texts):
+            assert a[2] <= width, one
+            for other, *b in texts[:i]:
+                apart = a[0] >= b[2] or b[0] >= a[2] or a[1] >= b[3] - 2 or b[1] >= a[3] - 2
+                assert apart, f"{one!r} and {other!r}"
+
+
+def test_dark_and_light_are_dark_and_light_and_can_be_read(tab: Any, page: Path) -> None:
+    seen = {}
+    for scheme in ("light", "dark"):
+        tab.show(page, width=390, scheme=scheme)
+        grey = np.asarray(tab.screenshot().convert("L"), dtype=np.float64)
+        seen[scheme] = float(np.median(grey))
+        assert np.abs(grey - seen[scheme]).max() > 150, "text stands out from the page"
+    assert seen["light"] > 230
+    assert seen["dark"] < 40
+
+
+def test_nothing_is_fetched_and_nothing_is_complained_of(tab: Any, page: Path) -> None:
+    tab.show(page, width=1280)
+    tab.value("1")
+    asked = [
+        event["params"]["request"]["url"]
+        for event in tab.events
+        if event.get("method") == "Network.requestWillBeSent"
+    ]
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert asked
+    complaints = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
+    assert [event for event in tab.events if event.get("method") in complaints] == []
+
+
+def test_a_screen_reader_finds_headings_names_and_tables(tab: Any, page: Path) -> None:
+    tab.show(page, width=1280)
+    nodes = tab.send("Accessibility.getFullAXTree")["nodes"]
+    known = [node for node in nodes if not node.get("ignored")]
+
+    def named(role: str) -> list[str]:
+        return [
+            str(node.get("name", {}).get("value", ""))
+            for node in known
+            if node["role"]["value"] == role
+        ]
+
+    assert len(named("heading")) > 8
+    assert named("main")
+    assert named("navigation") == ["Sections"]
+    for role in ("heading", "image", "slider", "combobox", "button", "table", "region"):
+        assert named(role), role
+        assert all(named(role)), role

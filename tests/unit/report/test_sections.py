@@ -1,0 +1,91 @@
+"""Figures and tables of evaluations, profiles and verdicts, and the Pareto front."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import pytest
+
+from edgerestore.bench.roofline import Roofline
+from edgerestore.bundle import Accuracy
+from edgerestore.report.drops import drop_figure, worst_images
+from edgerestore.report.evaluations import evaluations_section
+from edgerestore.report.further import Further
+from edgerestore.report.gates import gates_section
+from edgerestore.report.operators import operators_section
+from edgerestore.report.plane import Point, pareto_front
+from edgerestore.report.shapes import mark
+
+
+def point(label: str, ms: float, drop: float) -> Point:
+    accuracy = Accuracy(
+        data="x", protocol="x", images=(), mean_drop_db=drop, worst_drop_db=drop,
+        allowed_mean_drop_db=1.0, allowed_worst_drop_db=1.0,
+    )  # fmt: skip
+    return Point(label, ms, accuracy)
+
+
+def test_the_front_holds_what_nothing_beats_in_both() -> None:
+    points = [
+        point("fp32", 30.0, 0.0), point("slow", 40.0, 0.0), point("int8", 10.0, 0.03),
+        point("worse", 12.0, 0.05), point("bf16", 20.0, 0.01), point("gains", 35.0, -0.01),
+    ]  # fmt: skip
+    assert [p.label for p in pareto_front(points)] == ["int8", "bf16", "fp32", "gains"]
+
+
+def test_images_stand_worst_first_in_figure_and_table(some_further: Further) -> None:
+    series = [("a", {"x": 0.1, "y": 0.3}), ("b", {"x": 0.2, "z": 0.25})]
+    assert worst_images(series) == ["y", "z", "x"]
+    drawn = re.findall(r">(x|y|z)</text>", drop_figure(series) or "")
+    assert drawn == 2 * ["y", "z", "x"]
+    section = evaluations_section(some_further.evaluations) or ""
+    rows = section[section.index("worst image first") :]
+    shown = re.findall(r'<th scope="row">(\w+)</th>', rows)
+    drops = {i.name: i.drop_db or 0.0 for i in list(some_further.evaluations)[1].images}
+    assert shown == sorted(drops, key=lambda name: -drops[name])
+
+
+def test_where_nothing_is_lost_there_is_no_figure() -> None:
+    assert drop_figure([("a", {"x": 0.0, "y": 0.001})]) is None
+    assert drop_figure([]) is None
+
+
+def test_twelve_bundles_have_marks_that_differ() -> None:
+    assert len({mark(number, 0, 0) for number in range(12)}) == 12
+
+
+def test_bars_say_what_each_operator_ran_in_and_are_as_long_as_it_took(
+    some_further: Further,
+) -> None:
+    section = operators_section(some_further.profiles[1:], []) or ""
+    assert "Attention, INT8" in section
+    assert "(layout copy)" in section
+    narrow = section[section.index('class="narrow"') :]
+    longs = [float(w) for w in re.findall(r'width="([\d.]+)" height="10"', narrow)]
+    took = [group.us for group in list(some_further.profiles)[1].groups]
+    assert longs == pytest.approx([longs[0] * us / took[0] for us in took], abs=0.2)
+
+
+def test_the_latest_verdict_is_in_full_and_all_are_in_the_history(some_further: Further) -> None:
+    section = gates_section(some_further.verdicts) or ""
+    assert section.count("<h3>") == 1
+    assert 'class="pill bad">regressed: v2:bundles/new' in section
+    table = section[section.index("Verdicts, the oldest first") :]
+    assert table.index("1.002") < table.index("1.080")
+    assert section.count('class="mark bad"') == 2, "once for a desk and once for a phone"
+
+
+def test_a_verdict_without_latency_has_a_row_and_no_mark(some_further: Further) -> None:
+    bare = msgspec.structs.replace(
+        next(iter(some_further.verdicts)), latency=None, latency_reason="not asked for"
+    )
+    section = gates_section([bare]) or ""
+    assert "not compared: not asked for" in section
+    assert "<svg" not in section
+
+
+def test_without_anything_there_is_no_section() -> None:
+    assert evaluations_section([]) is None
+    assert gates_section([]) is None
+    assert operators_section([], list[Roofline]()) is None
