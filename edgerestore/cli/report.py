@@ -42,8 +42,7 @@ def report(
 ) -> None:
     """Write results as one HTML file that opens anywhere, without a network.
 
-    Takes what bench, evaluate, profile, gate and decide write, and the history of a gate, in
-    any mixture.
+    Takes, in any mixture, what bench, evaluate, profile, gate and decide write.
     """
     from edgerestore.bench.comparable import check_comparable
     from edgerestore.report.html import write_report

@@ -156,8 +156,10 @@ def _speed(verdicts: Verdicts, session: Results) -> Markup:
         latency_figure(verdicts, session),
     )
     place = f"{where.cpu}, {where.cores} cores, {readable_time(where.taken_at)}"
+    several = len(verdicts.sessions) > 1
     return joined(
         [
+            tag("h3", _models(session)) if several else "",
             tag("p", place, class_="note"),
             *(tag("p", f"Caution: {warning}.", class_="caution") for warning in session.warnings),
             *(figure for figure in figures if figure),
@@ -166,6 +168,13 @@ def _speed(verdicts: Verdicts, session: Results) -> Markup:
             _reasons(verdicts, session),
         ]
     )
+
+
+def _models(session: Results) -> str:
+    """What a session is of, as far as it tells."""
+    stated = session.protocol.get("model")
+    known = [str(stated)] if stated else sorted({r.model for r in session.bundles if r.model})
+    return ", ".join(known) or "Another session"
 
 
 def _time_table(verdicts: Verdicts, session: Results) -> Markup:

@@ -1,0 +1,80 @@
+"""What the benchmark of peers writes, without running it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+MEASURED = {
+    "drt": {
+        "bundles": [
+            {"name": "ours", "latency_ms": {"p50": 10.0}, "parity_psnr_db": 37.3,
+             "file_bytes": 1_280_000, "peak_host_mib": 262.2, "turns_ns": [[1, 2], [3]]},
+            {"name": "quicker", "latency_ms": {"p50": 9.0}, "parity_psnr_db": 200.0,
+             "file_bytes": None, "peak_host_mib": 99.0, "turns_ns": []},
+            {"name": "absent <peer>", "latency_ms": None, "status": "not executable here",
+             "reason": "no layer of torch.unbind"},
+        ],
+        "ratios": [{"name": "quicker", "median": 0.9}],
+    }
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def on_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The benchmarks import each other as scripts do."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield
+    for name in ("documents", "int8_plot", "peer_files", "peers"):
+        sys.modules.pop(name, None)
+
+
+def test_arrays_of_numbers_stand_on_one_line_and_nothing_changes(tmp_path: Path) -> None:
+    from documents import write_document
+
+    document = {**MEASURED, "text": "[1,  2]", "mixed": ["a", [1.5e-7, -2]], "none": []}
+    write_document(tmp_path / "d.json", document)
+    text = (tmp_path / "d.json").read_text(encoding="utf-8")
+    assert json.loads(text) == document
+    assert '"turns_ns": [[1, 2], [3]]\n' in text
+
+
+def test_the_plot_shows_wins_losses_and_what_could_not_run(tmp_path: Path) -> None:
+    from int8_plot import write_plot
+
+    write_plot(tmp_path / "p.svg", MEASURED)
+    root = ET.parse(tmp_path / "p.svg").getroot()
+    texts = ["".join(node.itertext()) for node in root.iter() if node.tag.endswith("text")]
+    assert "1.00: 37 dB, 1.3 MB, 262 MiB" in texts
+    assert "0.90: equal, 99 MiB" in texts
+    assert "absent <peer>" in texts
+    assert "none: no layer of torch.unbind" in texts
+    kinds = [node.get("class") for node in root.iter() if node.tag.endswith("rect")]
+    assert kinds == ["bar ours", "bar faster"]
+
+
+def test_what_was_refused_is_remembered_and_not_tried_again(tmp_path: Path) -> None:
+    import peer_files
+
+    for name in peer_files.MAKERS:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.with_name(path.name + peer_files.REFUSED).write_text("too large\n", encoding="utf-8")
+    peer_files.write_missing(tmp_path, "no such network")
+    assert peer_files.refusal(tmp_path / "plain.onnx") == "too large"
+    assert peer_files.refusal(tmp_path / "other.onnx") is None
+
+
+def test_a_graph_s_size_counts_its_weights(tmp_path: Path) -> None:
+    import peer_files
+
+    for name, size in (("model.xml", 10), ("model.bin", 100), ("g.onnx", 7), ("g.onnx.data", 70)):
+        (tmp_path / name).write_bytes(bytes(size))
+    assert peer_files.file_bytes(tmp_path / "model.xml") == 110
+    assert peer_files.file_bytes(tmp_path / "g.onnx") == 77
