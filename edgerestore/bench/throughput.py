@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 ROUNDS = 4
 """Inferences of each stream in one run: streams end nearly together, so that few idle."""
+STREAMING = ("CPU", "GPU")
+"""OpenVINO's devices whose streams are set; others only queue what is under way."""
 
 Tiles = NDArray[np.float32]
 
@@ -109,19 +111,18 @@ def _openvino_flow(bundle: Bundle, threads: int, setting: Setting, given: Tiles)
     from edgerestore.backends.base import options_of, runtime_errors
     from edgerestore.backends.openvino import NAME
 
-    config = {
-        **options_of(bundle),
-        "PERFORMANCE_HINT": "THROUGHPUT",
-        "NUM_STREAMS": str(setting.streams),
-    }
-    if threads:
+    device = bundle.manifest.target.device
+    config = {**options_of(bundle), "PERFORMANCE_HINT": "THROUGHPUT"}
+    if device in STREAMING:
+        config["NUM_STREAMS"] = str(setting.streams)
+    if threads and device == "CPU":
         config["INFERENCE_NUM_THREADS"] = str(threads)
     core = openvino.Core()
     with runtime_errors(NAME, f"opening {bundle.model_file} for throughput"):
         model = core.read_model(bundle.model_file)
         if list(model.input(0).shape) != list(given.shape):
             _reshape(model, given.shape)
-        compiled = core.compile_model(model, bundle.manifest.target.device, config)
+        compiled = core.compile_model(model, device, config)
         queue = openvino.AsyncInferQueue(compiled, setting.streams)
 
     def run() -> None:
@@ -146,7 +147,9 @@ def _reshape(model: Any, shape: tuple[int, ...]) -> None:
 
 
 def _calling_flow(bundle: Bundle, threads: int, streams: int, given: Tiles) -> Flow:
-    sessions = _sessions(bundle, threads or max(1, usable_cores() // streams), streams)
+    # Callers work beside the threads of a session, which counts its caller as one of them.
+    own = threads or max(1, usable_cores() - streams + 1)
+    sessions = _sessions(bundle, own, streams)
     pool = ThreadPoolExecutor(streams)
     last: list[Tiles] = []
 
