@@ -28,20 +28,19 @@ NONE = "\N{EN DASH}"
 
 
 def summary(verdicts: Verdicts) -> Markup | None:
-    """Findings in sentences, and one line per bundle."""
-    tables = [
-        table(
-            "Bundles at a glance",
-            ("Bundle", "Status", "Mean dB lost", "Worst dB lost", "Median ms", "Against first"),
-            (_summary_row(verdicts, session, result) for result in session.bundles),
-        )
-        for session in verdicts.sessions
-    ]
-    findings = verdicts.findings()
-    if not findings and not tables:
-        return None
-    listed = tag("ul", *(tag("li", finding) for finding in findings), class_="findings")
-    return joined([listed if findings else "", *tables])
+    """Findings in sentences, and one line per bundle, session by session."""
+    parts: list[Content] = []
+    for session in verdicts.sessions:
+        if len(verdicts.sessions) > 1:
+            parts.append(tag("h3", _models(session)))
+        parts.append(_listed(verdicts.findings_of(session)))
+        head = ("Bundle", "Status", "Mean dB lost", "Worst dB lost", "Median ms", "Against first")
+        rows = (_summary_row(verdicts, session, result) for result in session.bundles)
+        parts.append(table("Bundles at a glance", head, rows))
+    further = verdicts.further_findings()
+    if further:
+        parts.append(_listed(further))
+    return joined(parts) if parts else None
 
 
 def accuracy_section(verdicts: Verdicts) -> Markup | None:
@@ -72,6 +71,10 @@ def cost_section(verdicts: Verdicts) -> Markup | None:
 def pill(standing: Standing) -> Markup:
     """A status as shape, colour and word."""
     return tag("span", standing.word, class_=f"pill {standing.kind}")
+
+
+def _listed(findings: Sequence[str]) -> Markup:
+    return tag("ul", *(tag("li", finding) for finding in findings), class_="findings")
 
 
 def _summary_row(verdicts: Verdicts, session: Results, result: Result) -> list[Content]:

@@ -82,16 +82,16 @@ class Verdicts:
         shown = {result.name for result in self.timed(session)}
         return [r for r in session.ratios if {r.name, r.against} <= shown]
 
-    def findings(self) -> list[str]:
-        """One sentence or two per bundle, the unwelcome ones included."""
-        told = [
-            self._told(result, {ratio.name: ratio for ratio in self.ratios(session)})
-            for session in self.sessions
-            for result in session.bundles
-        ]
+    def findings_of(self, session: Results) -> list[str]:
+        """One sentence or two per bundle of a session, the unwelcome ones included."""
+        ratios = {ratio.name: ratio for ratio in self.ratios(session)}
+        return [self._told(result, ratios) for result in session.bundles]
+
+    def further_findings(self) -> list[str]:
+        """One sentence per bundle whose accuracy was measured and whose time was not."""
         known = {result.name for session in self.sessions for result in session.bundles}
         others = [item for item in self.accuracy if item.bundle not in known]
-        return [*told, *(f"{self.label(i.bundle)} {_loss(i.accuracy)}." for i in others)]
+        return [f"{self.label(i.bundle)} {_loss(i.accuracy)}." for i in others]
 
     def _told(self, result: Result, ratios: dict[str, Ratio]) -> str:
         standing, accuracy = self.standing(result), self.accuracy_of(result)

@@ -53,7 +53,7 @@ def test_speed_is_told_as_far_as_the_interval_allows(
     first, second = results.bundles[:2]
     ratio = Ratio(name=second.name, against=first.name, median=median, low=low, high=high, rounds=9)
     verdicts = Verdicts([msgspec.structs.replace(results, ratios=[ratio])], [])
-    assert says in verdicts.findings()[1]
+    assert says in verdicts.findings_of(verdicts.sessions[0])[1]
 
 
 def test_a_ratio_to_a_refused_bundle_is_not_told(make_results: MakeResults) -> None:
@@ -93,7 +93,7 @@ def test_the_worst_image_of_any_bundle_comes_first() -> None:
 
 
 def test_losses_name_the_worst_image() -> None:
-    (finding,) = Verdicts([], [scored("a", {"bird": 0.1, "baby": 0.02})]).findings()
+    (finding,) = Verdicts([], [scored("a", {"bird": 0.1, "baby": 0.02})]).further_findings()
     assert finding == "a loses 0.02 dB on average and 0.10 dB on its worst image, bird."
 
 
