@@ -6,7 +6,6 @@ values through memory at the measured bandwidth: the later of the two is its roo
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -15,17 +14,16 @@ import msgspec
 import numpy as np
 
 from edgerestore.backends import find_backend
-from edgerestore.bench import bandwidth, peak
 from edgerestore.bench.bundles import costs_of, protocol_of, unique, worker_command
 from edgerestore.bench.environment import Environment, Watch, warnings
 from edgerestore.bench.harness import Candidate, Measurement, Plan, Progress, measure
+from edgerestore.bench.peaks.serving import BANDWIDTH, RUNTIMES, command
+from edgerestore.bench.peaks.sizes import BYTES, MACS
 from edgerestore.bench.results import Costs, latency_of
 from edgerestore.bench.statistics import median_interval, paired_ratios
 from edgerestore.bundle import Bundle, read_bundle
 from edgerestore.errors import BackendError, InputError
 
-RUNTIME = "openvino"
-"""Whose products are the peak: the bundles must be of the same runtime."""
 BYTES_OF_VALUE = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 """As if every value of an INT8 bundle had 8 bits: what stays in float makes its roof too high
 and what it reaches of it too low, never too good."""
@@ -96,25 +94,18 @@ class Roofline(msgspec.Struct, frozen=True, kw_only=True):
 def roofline(
     paths: Sequence[Path], plan: Plan, threads: int = 0, progress: Progress = lambda _: None
 ) -> Roofline:
-    """Measures OpenVINO bundles for the CPU beside large products and a large array.
+    """Measures bundles of one runtime for the CPU beside large products and a large array.
 
-    Raises BundleError for damage, InputError for bundles of another runtime or device,
-    MissingPartError without OpenVINO, and BackendError where a bundle does not run.
+    Raises BundleError for damage, InputError for bundles of several runtimes or another device,
+    MissingPartError without the runtime, and BackendError where a bundle does not run.
     """
     bundles = [read_bundle(path) for path in paths]
-    for bundle in bundles:
-        target = bundle.manifest.target
-        if target.backend != RUNTIME or target.device != "CPU":
-            raise InputError(
-                f"{bundle.path}: is for {target.backend} on {target.device}; peaks are measured "
-                f"for {RUNTIME} on CPU"
-            )
-    find_backend(RUNTIME).require()
+    runtime = _runtime_of(bundles)
+    find_backend(runtime).require()
     names = unique([bundle.name for bundle in bundles])
-    known = peak.precisions()
+    known: list[str] = RUNTIMES[runtime].precisions()
     candidates = [
-        Candidate(bandwidth.NAME, _command(bandwidth.__name__, threads)),
-        *(Candidate(name, _command(peak.__name__, threads, name)) for name in known),
+        *(Candidate(case, command(runtime, case, threads)) for case in (BANDWIDTH, *known)),
         *(
             Candidate(name, worker_command(bundle.path, threads))
             for name, bundle in zip(names, bundles, strict=True)
@@ -129,10 +120,9 @@ def roofline(
     memory, peaks, own = seen[0], seen[1 : 1 + len(known)], seen[1 + len(known) :]
     return Roofline(
         peaks=[
-            Peak(precision=m.candidate.name, gmacs_per_s=_billions_per_s(peak.MACS, m))
-            for m in peaks
+            Peak(precision=m.candidate.name, gmacs_per_s=_billions_per_s(MACS, m)) for m in peaks
         ],
-        gb_per_s=_billions_per_s(bandwidth.BYTES, memory),
+        gb_per_s=_billions_per_s(BYTES, memory),
         bundles=[
             _achieved(bundle, m, peaks, memory) for bundle, m in zip(bundles, own, strict=True)
         ],
@@ -142,6 +132,22 @@ def roofline(
     )
 
 
+def _runtime_of(bundles: Sequence[Bundle]) -> str:
+    if not bundles:
+        raise InputError("give at least one bundle")
+    found = sorted({bundle.manifest.target.backend for bundle in bundles})
+    for bundle in bundles:
+        target = bundle.manifest.target
+        if target.backend not in RUNTIMES or target.device != "CPU":
+            raise InputError(
+                f"{bundle.path}: is for {target.backend} on {target.device}; peaks are measured "
+                f"for {' and '.join(sorted(RUNTIMES))} on CPU"
+            )
+    if len(found) > 1:
+        raise InputError(f"peaks are of one runtime, but the bundles are for {' and '.join(found)}")
+    return found[0]
+
+
 def _achieved(
     bundle: Bundle, seen: Measurement, peaks: Sequence[Measurement], memory: Measurement
 ) -> Achieved:
@@ -149,7 +155,7 @@ def _achieved(
     fractions = []
     for reference in peaks:
         # How many times longer a multiplication takes in the bundle than at the peak.
-        times = paired_ratios(seen.turns_ns, reference.turns_ns) * peak.MACS / max(macs, 1)
+        times = paired_ratios(seen.turns_ns, reference.turns_ns) * MACS / max(macs, 1)
         interval = median_interval(times)
         fractions.append(
             Fraction(
@@ -178,7 +184,7 @@ def _roof(
     counts = at.get(bundle.manifest.precision, at["fp32"])
     # Of each round: the least time that either allows over the time that the bundle took.
     rounds = [
-        (np.median(p) * macs / peak.MACS, np.median(m) * moved / bandwidth.BYTES, np.median(own))
+        (np.median(p) * macs / MACS, np.median(m) * moved / BYTES, np.median(own))
         for p, m, own in zip(counts.turns_ns, memory.turns_ns, seen.turns_ns, strict=False)
         if p and m and own
     ]
@@ -206,7 +212,3 @@ def bytes_moved(costs: Costs) -> int:
 
 def _billions_per_s(amount: int, seen: Measurement) -> float:
     return amount / latency_of([ns for turn in seen.turns_ns for ns in turn]).p50 / 1e6
-
-
-def _command(module: str, threads: int, *arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", module, f"--threads={threads}", *arguments)

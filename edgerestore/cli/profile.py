@@ -36,7 +36,7 @@ def profile(
         bool,
         typer.Option(
             "--roofline",
-            help="Measure the machine's peaks and bandwidth beside the bundles; OpenVINO's only.",
+            help="Measure the machine's peaks and bandwidth beside the bundles; on CPUs only.",
         ),
     ] = False,
     seconds: Annotated[

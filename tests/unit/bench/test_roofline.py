@@ -4,12 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 
-from edgerestore.bench import bandwidth, peak, results
+from edgerestore.bench import results
 from edgerestore.bench.harness import Plan
-from edgerestore.bench.profile.openvino import precision_of
+from edgerestore.bench.peaks.openvino import precisions
 from edgerestore.bench.roofline import bytes_moved, roofline
 from edgerestore.bundle import Costs, read_bundle, seal, write_manifest
 from edgerestore.errors import InputError
@@ -39,7 +38,7 @@ def test_bundles_are_measured_beside_peaks_and_bandwidth(
 ) -> None:
     plan = Plan(seconds=None, samples=8, warm_up_seconds=0.0, warm_up_runs=1)
     found = roofline([openvino_bundle, make_bundle("small", backend="openvino")], plan, threads=1)
-    assert [p.precision for p in found.peaks] == peak.precisions()
+    assert [p.precision for p in found.peaks] == precisions()
     assert found.gb_per_s > 0
     bundle, small = found.bundles
     for at_most, fraction in zip(found.peaks, bundle.of_peak, strict=True):
@@ -58,23 +57,23 @@ def test_bundles_are_measured_beside_peaks_and_bandwidth(
     assert small.roof.bound == "memory"
 
 
-@pytest.mark.parametrize("precision", peak.HINTS)
-def test_the_peak_is_of_the_precision_that_it_names(precision: str) -> None:
-    import openvino
-
-    if precision not in peak.precisions():
-        pytest.skip(f"this CPU does not multiply in {precision}")
-    config = {"PERF_COUNT": "YES", "INFERENCE_PRECISION_HINT": peak.HINTS[precision]}
-    request = openvino.Core().compile_model(peak.product(precision), "CPU", config)
-    request = request.create_infer_request()
-    request.infer([np.zeros((peak.SIDE, peak.SIDE), np.float32)])
-    (product,) = [i for i in request.profiling_info if "FullyConnected" in i.node_type]
-    assert precision_of(product.exec_type) == precision
+@pytest.mark.needs_backend("onnxruntime")
+def test_onnxruntime_has_peaks_of_its_own(make_bundle: Make) -> None:
+    plan = Plan(seconds=None, samples=8, warm_up_seconds=0.0, warm_up_runs=1)
+    found = roofline([make_bundle("tiny")], plan, threads=1)
+    assert [p.precision for p in found.peaks] == ["fp32", "int8"]
+    assert found.gb_per_s > 0
+    assert found.bundles[0].roof.bound == "memory"
 
 
 def test_peaks_of_one_runtime_are_not_those_of_another(make_bundle: Make) -> None:
-    with pytest.raises(InputError, match="is for onnxruntime on CPU; peaks are measured for"):
-        roofline([make_bundle("tiny")], Plan())
+    paths = [make_bundle("a"), make_bundle("b", backend="openvino")]
+    with pytest.raises(InputError, match="the bundles are for onnxruntime and openvino"):
+        roofline(paths, Plan())
+    with pytest.raises(InputError, match="is for tensorrt on CPU; peaks are measured for"):
+        roofline([make_bundle("c", backend="tensorrt")], Plan())
+    with pytest.raises(InputError, match="at least one"):
+        roofline([], Plan())
 
 
 def test_values_that_are_moved_have_the_width_of_their_precision() -> None:
@@ -83,14 +82,3 @@ def test_values_that_are_moved_have_the_width_of_their_precision() -> None:
     assert bytes_moved(results.Costs(precision="bf16", **costs)) == 4010
     assert bytes_moved(results.Costs(precision="int8", **costs)) == 2010
     assert bytes_moved(results.Costs(file_bytes=7)) == 7
-
-
-def test_bandwidth_is_of_one_kernel_over_the_whole_array() -> None:
-    import openvino
-
-    compiled = openvino.Core().compile_model(bandwidth.scaling(), "CPU", {"PERF_COUNT": "YES"})
-    request = compiled.create_infer_request()
-    request.infer()
-    ran = [i for i in request.profiling_info if i.real_time.total_seconds() > 0]
-    assert [i.node_type for i in ran] == ["Subgraph"]
-    assert request.get_output_tensor(0).byte_size * 2 == bandwidth.BYTES

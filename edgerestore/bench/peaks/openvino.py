@@ -1,24 +1,16 @@
-"""A measured process that does nothing but multiply matrices: what a runtime reaches at best.
-
-``python -m edgerestore.bench.peak int8`` serves one product of two large matrices, by
-OpenVINO in the precision that is named, beside which bundles can be measured.
-"""
+"""A product and a scaling by OpenVINO, for the CPU."""
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 import numpy as np
 
-from edgerestore.bench.worker import Ready, serve
+from edgerestore.bench.peaks.sizes import LARGEST_INT8, SIDE, VALUES
+from edgerestore.bench.worker import Ready
 
-SIDE = 1024
-"""Of both matrices: the time of all else around the product is a few per cent of its own."""
-MACS = SIDE**3
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """What is not quantized is computed in; of INT8 that is only the way in and out."""
-LARGEST_INT8 = 127
 
 
 def precisions() -> list[str]:
@@ -31,7 +23,7 @@ def precisions() -> list[str]:
 
 
 def product(precision: str) -> Any:
-    """An OpenVINO model of one product of an input with a constant, both SIDE x SIDE."""
+    """A model of one product of an input with a constant, both SIDE x SIDE."""
     import openvino
     from openvino import opset13 as opset
 
@@ -50,31 +42,37 @@ def product(precision: str) -> Any:
     return openvino.Model([opset.matmul(left, right, False, True)], [given], "product")
 
 
+def scaling() -> Any:
+    """A model of one product of VALUES values with a single one."""
+    import openvino
+    from openvino import opset13 as opset
+
+    given = opset.parameter([VALUES], np.float32, "input")
+    return openvino.Model([opset.multiply(given, np.float32(3))], [given], "scaling")
+
+
 def open_product(precision: str, threads: int) -> Ready:
     """Compiles the product as bundles are compiled."""
+    return _opened(product(precision), HINTS[precision], threads)
+
+
+def open_scaling(threads: int) -> Ready:
+    """Compiles the scaling as bundles are compiled."""
+    return _opened(scaling(), HINTS["fp32"], threads)
+
+
+def _opened(model: Any, hint: str, threads: int) -> Ready:
+    """Its input stays where the runtime has it, so that no copy is timed."""
     import openvino
 
-    config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": HINTS[precision]}
+    config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
     if threads:
         config["INFERENCE_NUM_THREADS"] = str(threads)
-    compiled = openvino.Core().compile_model(product(precision), "CPU", config)
-    request = compiled.create_infer_request()
-    given = np.random.default_rng(1).standard_normal((SIDE, SIDE)).astype(np.float32)
+    request = openvino.Core().compile_model(model, "CPU", config).create_infer_request()
+    data = request.get_input_tensor(0).data
+    data[:] = np.random.default_rng(1).standard_normal(data.shape, np.float32)
     return Ready(
-        run=lambda: request.infer([given]),
-        output_pixels=SIDE * SIDE,
+        run=request.infer,
+        output_pixels=data.size,
         runtime=f"openvino {openvino.__version__} on CPU",
     )
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Serves the precision that the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m edgerestore.bench.peak")
-    parser.add_argument("precision", choices=sorted(HINTS))
-    parser.add_argument("--threads", type=int, default=0)
-    given = parser.parse_args(arguments)
-    serve(lambda: open_product(given.precision, given.threads))
-
-
-if __name__ == "__main__":
-    main()
