@@ -131,7 +131,8 @@ class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     psnr_db: float | None = None
     """Probe output against the FP32 network's, peak 1."""
     floor_db: float | None = None
-    """PSNR that ``edgerestore check`` demands on another machine."""
+    """PSNR that ``edgerestore check`` demands on another machine, from what the build executed
+    or emulated."""
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

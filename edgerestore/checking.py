@@ -27,13 +27,14 @@ def check_bundle(path: Path, threads: int = 0) -> Checked:
     """Verifies hashes and schema, then runs the probe in this machine's runtime.
 
     Raises BundleError for damage, CheckFailedError where the output is too far from the
-    FP32 network's, MissingPartError where the runtime is absent. A bundle that nobody has
-    executed yet has no floor to hold; its measured parity is returned.
+    FP32 network's, MissingPartError where the runtime or its device is absent. The floor of a
+    bundle that nobody has executed yet comes from its emulation, as in the worst case a device
+    computes something else without a word.
     """
     bundle = read_bundle(path)
     manifest = bundle.manifest
     backend = find_backend(manifest.target.backend)
-    backend.require()
+    backend.require(manifest.target.device)
     given, expected = bundle.probe()
     session = backend.open(bundle, threads)
     try:

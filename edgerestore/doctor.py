@@ -48,6 +48,7 @@ def examine() -> list[Finding]:
         Finding("python", f"{platform.python_version()} on {platform.machine()}", ready=True),
         _cpu(),
         *(_backend(name) for name in BACKENDS),
+        *_accelerators(),
         *(_package(name, cure) for name, cure in HOST_PARTS.items()),
     ]
 
@@ -70,6 +71,18 @@ def _backend(name: str) -> Finding:
     reason = backend.why_not()
     found = f"{backend.distribution} {version}" if version else "not installed"
     return Finding(f"{name} backend", found, reason is None, reason)
+
+
+def _accelerators() -> list[Finding]:
+    """What OpenVINO runs on beside the CPU, where it is installed."""
+    backend = find_backend("openvino")
+    if backend.why_not() is not None:
+        return []
+    reasons = {device: backend.why_not(device) for device in ("NPU",)}
+    return [
+        Finding(f"openvino on {device}", "absent" if reason else "present", reason is None, reason)
+        for device, reason in reasons.items()
+    ]
 
 
 def _package(name: str, cure: str) -> Finding:

@@ -46,8 +46,9 @@ class Backend:
     """The extra of edgerestore that installs it."""
     open: Callable[[Bundle, int], Session]
     """Opens a verified bundle with a number of threads (0: the runtime's choice)."""
-    why_not_executable: Callable[[], str | None] = lambda: None
-    """Why this machine cannot execute, though the package is installed; None if it can."""
+    why_not_executable: Callable[[str | None], str | None] = lambda device: None
+    """Why this machine cannot execute, though the package is installed; None if it can. Takes
+    the runtime's name of a device, or None for any device."""
 
     def version(self) -> str | None:
         """The installed version, or None."""
@@ -56,15 +57,15 @@ class Backend:
         except importlib.metadata.PackageNotFoundError:
             return None
 
-    def why_not(self) -> str | None:
-        """One line on why bundles cannot execute here; None if they can."""
+    def why_not(self, device: str | None = None) -> str | None:
+        """One line on why bundles cannot execute here, on one device or any; None if they can."""
         if importlib.util.find_spec(self.package) is None:
             return f"{self.package} is not installed: pip install 'edgerestore[{self.extra}]'"
-        return self.why_not_executable()
+        return self.why_not_executable(device)
 
-    def require(self) -> None:
+    def require(self, device: str | None = None) -> None:
         """Raises MissingPartError where bundles of this backend cannot execute."""
-        reason = self.why_not()
+        reason = self.why_not(device)
         if reason:
             raise MissingPartError(f"{self.name} cannot run here: {reason}")
 
@@ -91,7 +92,7 @@ def open_session(bundle: Bundle, threads: int = 0) -> Session:
     from edgerestore.backends import find_backend
 
     backend = find_backend(bundle.manifest.target.backend)
-    backend.require()
+    backend.require(bundle.manifest.target.device)
     return backend.open(bundle, threads)
 
 

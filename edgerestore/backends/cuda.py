@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from edgerestore.errors import BackendError, MissingPartError
 
 
-def why_no_gpu() -> str | None:
-    """One line on why no NVIDIA GPU can execute here; None if one can."""
+def why_no_gpu(device: str | None = None) -> str | None:
+    """One line on why no NVIDIA GPU can execute here; None if one can. All devices are GPUs."""
+    del device
     if importlib.util.find_spec("cuda") is None:
         return "cuda-bindings is not installed: pip install cuda-bindings"
     try:

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 NAME = "openvino"
 
+DRIVERS = {
+    "NPU": "install Intel's NPU driver: https://github.com/intel/linux-npu-driver",
+    "GPU": "install Intel's compute runtime: https://github.com/intel/compute-runtime",
+}
+"""What makes a device visible, by OpenVINO's name of it."""
+
 
 class OpenVinoSession:
     """An IR compiled for one OpenVINO device, with one inference request."""
@@ -39,10 +45,23 @@ def compiled_model(bundle: Bundle, threads: int, **options: str) -> Any:
 
     device = bundle.manifest.target.device
     config = {"PERFORMANCE_HINT": "LATENCY", **options_of(bundle), **options}
-    if threads:
+    if threads and device == "CPU":
         config["INFERENCE_NUM_THREADS"] = str(threads)
     with runtime_errors(NAME, f"compiling {bundle.model_file} for {device}"):
         return openvino.Core().compile_model(bundle.model_file, device, config)
+
+
+def why_no_device(device: str | None = None) -> str | None:
+    """One line on why OpenVINO does not see a device here; None if it does, or for none."""
+    if device in (None, "CPU"):
+        return None
+    import openvino
+
+    seen = openvino.Core().available_devices
+    if any(name.partition(".")[0] == device for name in seen):
+        return None
+    cure = f"; {DRIVERS[device]}" if device in DRIVERS else ""
+    return f"OpenVINO sees no {device} here, only {', '.join(seen)}{cure}"
 
 
 def open_bundle(bundle: Bundle, threads: int) -> Session:
@@ -56,4 +75,5 @@ BACKEND = Backend(
     distribution="openvino",
     extra="openvino",
     open=open_bundle,
+    why_not_executable=why_no_device,
 )

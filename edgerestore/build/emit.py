@@ -14,7 +14,7 @@ from edgerestore.bundle import PassFacts
 from edgerestore.compress.fp16 import analyse, fp16_from_fp32
 from edgerestore.errors import InputError
 from edgerestore.export.onnx import save_onnx
-from edgerestore.export.openvino import openvino_from_onnx
+from edgerestore.export.openvino import openvino_from_onnx, refuse_operators
 from edgerestore.recipe import Int8Rules, Target
 from edgerestore.recipe.scalars import PrecisionName
 
@@ -63,9 +63,11 @@ class Emitter:
     def onnx_for(
         self, target: Target, precision: PrecisionName
     ) -> tuple[onnx.ModelProto, list[PassFacts]]:
-        """The graph that a target gets where its runtime reads ONNX."""
+        """The graph that a target gets where its runtime reads ONNX, or is emulated by it."""
         if precision == "fp32":
             return self.graph, []
+        if target.arithmetic == "fp16":
+            return self._all_half(target, precision)
         if precision == "fp16":
             model, fp16 = self._half(None)
             return model, [fp16]
@@ -74,6 +76,14 @@ class Emitter:
             model, fp16 = self._half(target.int8)
             return model, [int8, fp16]
         return self.quantizer.qdq(target.int8), [int8]
+
+    def _all_half(
+        self, target: Target, precision: PrecisionName
+    ) -> tuple[onnx.ModelProto, list[PassFacts]]:
+        """The graph as a device computes it that has no FP32: nothing can be kept in it."""
+        int8 = precision == "int8"
+        model = fp16_from_fp32(self.quantizer.qdq(target.int8) if int8 else self.graph)
+        return model, [self.quantizer.facts(target.int8)] if int8 else []
 
     def _half(self, rules: Int8Rules | None) -> tuple[onnx.ModelProto, PassFacts]:
         """The FP32 graph, or one that is quantized, in FP16 as far as its ranges allow."""
@@ -95,6 +105,8 @@ class Emitter:
             passes = [self.quantizer.facts(target.int8)]
         else:
             model = openvino_from_onnx(self.graph, folder)
+        if target.operators:
+            refuse_operators(model, target.operators, target.executes_on)
         compress = precision != "fp32"
         if compress:
             passes.append(PassFacts(name="compress_to_fp16", settings={}))

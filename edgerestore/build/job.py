@@ -35,6 +35,8 @@ from edgerestore.tiling import check_overlap
 
 PARITY_MARGIN_DB = 6.0
 """How much nearer to the FP32 output the build was than another machine must come."""
+EMULATION_MARGIN_DB = 12.0
+"""The same where the build was emulated, which is not the device's order of summation."""
 HIGHEST_FLOOR_DB = 70.0
 SENSITIVITY_CROPS = 2
 
@@ -211,7 +213,7 @@ class Builder:
     def _executed(self, draft: Bundle, target: Target) -> Manifest:
         """Executes the bundle where it can be, and sets its accuracy against FP32's."""
         backend = find_backend(target.backend)
-        executes = backend.why_not() is None
+        executes = backend.why_not(target.device) is None
         run: Callable[[Tiles], Tiles]
         if executes:
             runtime = f"{backend.name} {backend.version()} on {target.device}"
@@ -224,15 +226,16 @@ class Builder:
         run = finite(run, draft.name)
         psnr = bundles.probe_psnr_db(run(self.source.probe), self.source.expected)
         accuracy = self._accuracy(draft.manifest.precision, run, where)
+        margin = PARITY_MARGIN_DB if executes else EMULATION_MARGIN_DB
+        floor = min(psnr - margin, HIGHEST_FLOOR_DB)
         if executes:
             session.close()
-            floor = min(psnr - PARITY_MARGIN_DB, HIGHEST_FLOOR_DB)
             parity = Parity(status="verified", runtime=runtime, psnr_db=psnr, floor_db=floor)
         elif target.compute_capabilities:
             runtime = f"built by {backend.name} {backend.version()}"
-            parity = Parity(status="compiled, not executed", runtime=runtime)
+            parity = Parity(status="compiled, not executed", runtime=runtime, floor_db=floor)
         else:
-            parity = Parity(status="not compiled, not executed", runtime="none")
+            parity = Parity(status="not compiled, not executed", runtime="none", floor_db=floor)
         return msgspec.structs.replace(draft.manifest, accuracy=accuracy, parity=parity)
 
     def _accuracy(

@@ -70,7 +70,7 @@ def targets(json: Json = False) -> None:
     from edgerestore.shipped import toml_folder
 
     found = [read_toml(path, Target) for path in sorted(toml_folder("targets").glob("*.toml"))]
-    reasons = [find_backend(target.backend).why_not() for target in found]
+    reasons = [find_backend(target.backend).why_not(target.device) for target in found]
     if json:
         print_json(
             [

@@ -82,6 +82,10 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Runtime options in place of ``options`` where a bundle would miss its accuracy gate."""
     compute_capabilities: tuple[str, ...] = ()
     """GPU generations that an engine is built for ahead of time."""
+    operators: tuple[str, ...] = ()
+    """What the device's compiler takes, by OpenVINO's names; empty where it takes all."""
+    arithmetic: Literal["as-written", "fp16"] = "as-written"
+    """``fp16`` where the device computes in FP16 whatever types a graph has."""
     int8: Int8Rules = Int8Rules()
     rates: Rates | None = None
     budget: Budget = Budget()

@@ -188,7 +188,11 @@ def test_every_target_parses_and_what_it_names_exists(path: Path) -> None:
     assert (target.backend == "tensorrt-rtx") == bool(target.compute_capabilities)
     if target.backend.startswith("tensorrt"):
         assert target.int8.symmetric, "TensorRT takes no zero point but 0"
-    if target.backend == "openvino":
+    if target.operators or target.arithmetic == "fp16":
+        assert target.backend == "openvino"
+        assert set(target.precisions) <= {"fp16", "int8"}
+        assert (target.int8.rest == "fp16") == (target.arithmetic == "fp16")
+    elif target.backend == "openvino":
         # Unset, OpenVINO computes in BF16 where the CPU can, whatever a bundle is called.
         assert {"fp32", "fp16"} <= set(target.options)
 

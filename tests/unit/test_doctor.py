@@ -17,6 +17,7 @@ def test_every_part_has_one_line_and_what_is_missing_has_a_cure() -> None:
         "python",
         "cpu",
         *(f"{name} backend" for name in BACKENDS),
+        *(["openvino on NPU"] if find_backend("openvino").why_not() is None else []),
         *HOST_PARTS,
     ]
     for finding in findings:

@@ -1,0 +1,36 @@
+"""What ``check`` holds a bundle to that nobody has executed yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgerestore.backends import find_backend
+from edgerestore.bundle import Parity, TargetFacts
+from edgerestore.checking import check_bundle
+from edgerestore.errors import CheckFailedError, MissingPartError
+
+EMULATED = Parity(status="not compiled, not executed", runtime="none", floor_db=40.0)
+"""The floor that a build leaves where it could only emulate."""
+
+
+@pytest.mark.needs_backend("onnxruntime")
+def test_device_that_computes_something_else_is_refused(
+    doubling_bundle: Callable[..., Path],
+) -> None:
+    right = check_bundle(doubling_bundle(error=1e-3, parity=EMULATED))
+    assert right.status == "verified"
+    assert right.psnr_db > 40
+    with pytest.raises(CheckFailedError, match=r"below the floor of 40\.0 dB"):
+        check_bundle(doubling_bundle(error=0.1, parity=EMULATED))
+
+
+@pytest.mark.needs_backend("openvino")
+def test_absent_device_is_told_with_its_cure(doubling_bundle: Callable[..., Path]) -> None:
+    if find_backend("openvino").why_not("NPU") is None:
+        pytest.skip("there is an NPU here")
+    npu = TargetFacts(name="npu", backend="openvino", device="NPU", options={})
+    with pytest.raises(MissingPartError, match=r"sees no NPU here, only CPU; install Intel's NPU"):
+        check_bundle(doubling_bundle(target=npu, parity=EMULATED))
