@@ -131,6 +131,12 @@ def warnings(environment: Environment) -> list[str]:
             f"other processes used {others:.1f} cores while measuring: "
             "trust the ratios, not the milliseconds"
         )
+    quota = environment.container_cores
+    if quota is not None and quota < cores:
+        found.append(
+            f"the container may use {quota:g} of the {cores} cores that runtimes see: "
+            "give --threads, or they wait for each other"
+        )
     if environment.governor not in (None, "performance"):
         found.append(f"the CPU governor is '{environment.governor}', not 'performance'")
     return found

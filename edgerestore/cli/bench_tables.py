@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from edgerestore.bench.results import Ratio, Result, Results
 
+SENSOR = "sensor"
+
 
 def show(results: Results) -> None:
     """Prints every table that has a row, then failures, notes and warnings."""
@@ -41,7 +43,7 @@ def tables(results: Results) -> list[Table]:
     for one in made:
         for number, column in enumerate(one.columns):
             # A long name may fold; a number that does cannot be read.
-            column.no_wrap = bool(number)
+            column.no_wrap = bool(number) and column.header != SENSOR
     return [one for one in made if one.row_count]
 
 
@@ -143,7 +145,8 @@ def _pictures(bundles: list[Result], names: dict[str, str]) -> Table:
 
 
 def _energy(bundles: list[Result], names: dict[str, str]) -> Table:
-    made = table("Energy, rest subtracted", "bundle", "sensor", "rest W", "running W", "J/MP")
+    made = table("Energy, rest subtracted", "bundle", SENSOR, "rest W", "running W", "J/MP")
+    made.columns[1].justify = "left"
     for result in bundles:
         name = names[result.name]
         for spent in result.energy:

@@ -16,7 +16,13 @@ def test_the_fingerprint_names_machine_and_versions() -> None:
 
 def quiet(**changes: object) -> environment.Environment:
     seen = environment.Watch().finish(0.0)
-    still = {"cores": 4, "load_average_begin": 0.1, "other_cores": 0.0, "governor": None}
+    still = {
+        "cores": 4,
+        "load_average_begin": 0.1,
+        "other_cores": 0.0,
+        "governor": None,
+        "container_cores": None,
+    }
     return msgspec.structs.replace(seen, **(still | changes))
 
 
@@ -30,6 +36,7 @@ def test_a_quiet_machine_gives_no_warning() -> None:
         ({"load_average_begin": 2.5}, "load average was 2.5 on 4 cores"),
         ({"other_cores": 1.0}, "other processes used 1.0 cores"),
         ({"governor": "powersave"}, "'powersave'"),
+        ({"container_cores": 1.5}, "may use 1.5 of the 4 cores"),
     ],
 )
 def test_a_disturbed_machine_says_so(changes: dict[str, object], word: str) -> None:
