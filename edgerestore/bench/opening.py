@@ -34,8 +34,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     compile_ms: float | None = None
     """Optimizing the graph and making kernels for this device; null for such an engine."""
     planned_device_mib: float | None = None
-    """What the backend says it will need for one inference, beside weights; only TensorRT
-    tells."""
+    """What the backend says it will need for one inference, beside weights; of TensorRT alone."""
 
 
 def opening_of(path: Path, threads: int) -> Opening:

@@ -83,20 +83,24 @@ def _speed(results: Results, names: dict[str, str]) -> Table:
 
 
 def _opening(bundles: list[Result], names: dict[str, str]) -> Table:
-    on_device = [r for r in bundles if r.peak_device_mib is not None]
-    made = table(
-        "Opening, and memory at its peak",
-        "bundle", "load ms", "compile ms", "1st ms", "MiB", *(["GPU MiB"] if on_device else []),
-    )  # fmt: skip
+    from edgerestore.bench.opening import Opening
+
+    on_device = any(r.peak_device_mib is not None for r in bundles)
+    planned = any(r.opening and r.opening.planned_device_mib is not None for r in bundles)
+    columns = ["load ms", "compile ms", "1st ms", "MiB"]
+    columns += ["GPU MiB"] * on_device + ["planned"] * planned
+    made = table("Opening, and memory at its peak", "bundle", *columns)
     for result in bundles:
         if result.status == "measured":
+            opening = result.opening or Opening()
             made.add_row(
                 names[result.name],
                 _number(result.load_ms, digits=0),
-                _number(result.opening.compile_ms if result.opening else None, digits=0),
+                _number(opening.compile_ms, digits=0),
                 _number(result.first_ms),
                 _number(result.peak_host_mib, digits=0),
-                *([_number(result.peak_device_mib, digits=0)] if on_device else []),
+                *[_number(result.peak_device_mib, digits=0)] * on_device,
+                *[_number(opening.planned_device_mib, digits=0)] * planned,
             )
     return made
 

@@ -61,7 +61,7 @@ def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 def test_every_table_fits_80_columns_whatever_is_measured(printed: list[str]) -> None:
     assert max(map(len, printed)) <= 80
     text = "\n".join(printed)
-    for column in ("p99 ms", "compile ms", "GPU MiB", "images/s", "network ms", "J/MP"):
+    for column in ("p99 ms", "compile ms", "GPU MiB", "planned", "images/s", "network ms", "J/MP"):
         assert column in text
 
 
@@ -71,4 +71,6 @@ def test_numbers_stay_whole_where_names_fold(printed: list[str]) -> None:
 
 
 def test_what_could_not_be_measured_says_why(printed: list[str]) -> None:
-    assert "64 under way in batches of 32: the graph holds its batch" in " ".join(" ".join(printed).split())
+    assert "64 under way in batches of 32: the graph holds its batch" in " ".join(
+        " ".join(printed).split()
+    )
