@@ -11,6 +11,7 @@ from edgerestore.cli.options import Across
 from edgerestore.cli.output import Json, console, print_json
 
 if TYPE_CHECKING:
+    from edgerestore.bench.environment import Environment
     from edgerestore.report.differences import Difference
     from edgerestore.report.pictures import Picture
     from edgerestore.report.reading import Read
@@ -69,11 +70,11 @@ def report(
         console().print(f"wrote {out}", soft_wrap=True)
 
 
-def _take_decision(document: dict[str, Any], read: Read) -> None:
+def _take_decision(document: dict[str, Any], read: Read) -> list[Environment]:
     """Here, as it is the host ring that decides, and others need not import it."""
     from edgerestore.decide.shown import take_decision
 
-    take_decision(document, read)
+    return take_decision(document, read)
 
 
 def _pictures(given: list[str]) -> tuple[list[Picture], list[Difference]]:

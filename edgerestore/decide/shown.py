@@ -6,24 +6,26 @@ from typing import Any
 
 import msgspec
 
+from edgerestore.bench.environment import Environment
 from edgerestore.bench.results import Result, Results
 from edgerestore.bundle import Accuracy
 from edgerestore.decide.result import SCHEMA, Candidate, Decision
 from edgerestore.report.reading import Read, require_schema, take_session
 
 
-def take_decision(document: dict[str, Any], read: Read) -> None:
+def take_decision(document: dict[str, Any], read: Read) -> list[Environment]:
     """Adds a decision as a session without raw samples, its answer and its reasons.
 
     Raises ValueError or msgspec's errors, which name the field, for another document.
     """
     require_schema(document, SCHEMA)
     decision = msgspec.convert(document, Decision)
-    take_session(_results(decision), read)
+    taken = take_session(_results(decision), read)
     name = f"{decision.model} on {decision.target}"
     said = f"{decision.answer}: {decision.recommended}" if decision.recommended else decision.answer
     read.facts[name] = said
     read.notes += [f"{name}: {reason}" for reason in decision.reasons]
+    return taken
 
 
 def _results(decision: Decision) -> Results:

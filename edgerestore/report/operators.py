@@ -9,7 +9,8 @@ from edgerestore.bench.profile.groups import Group
 from edgerestore.bench.roofline import Roofline
 from edgerestore.report.axes import MARGIN, Axis, axis_over, both_widths, row_heads, svg
 from edgerestore.report.axes import vertical_grid as vertical
-from edgerestore.report.markup import Content, Markup, behind, breakable, joined, table, tag
+from edgerestore.report.markup import Content, Markup, behind, breakable, joined, tag
+from edgerestore.report.roofline import roofline_part
 
 MOST = 10
 """Groups drawn for each bundle; the others are one bar, and all are in the table."""
@@ -25,7 +26,7 @@ def operators_section(profiles: Sequence[Profile], rooflines: Sequence[Roofline]
     return joined(
         [
             *(_profile(profile, longest / 1e3) for profile in profiles),
-            *(_roofline(roofline) for roofline in rooflines),
+            *(roofline_part(roofline) for roofline in rooflines),
         ]
     )
 
@@ -102,23 +103,3 @@ def _bar(axis: Axis, top: float, name: str, us: float, share: float, class_: str
 
 def _class(precision: str) -> str:
     return {"int8": "int8", "bf16": "half", "fp16": "half"}.get(precision, "wide-type")
-
-
-def _roofline(found: Roofline) -> Markup:
-    head = ("Bundle", "GMAC/s", *(f"Of {peak.precision.upper()}'s peak" for peak in found.peaks))
-    rows: list[list[Content]] = [
-        [
-            breakable(bundle.name),
-            f"{bundle.gmacs_per_s:.1f}",
-            *(f"{100 * fraction.median:.0f} %" for fraction in bundle.of_peak),
-        ]
-        for bundle in found.bundles
-    ]
-    rows.append(["Peak, GMAC/s", "", *(f"{peak.gmacs_per_s:.1f}" for peak in found.peaks)])
-    return joined(
-        [
-            tag("h3", "How near to the peaks of this machine"),
-            table("Multiplications in a second, of a large matrix product's", head, rows),
-            *(tag("p", f"Caution: {warning}.", class_="caution") for warning in found.warnings),
-        ]
-    )

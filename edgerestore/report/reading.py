@@ -27,6 +27,8 @@ MAX_BYTES = 256 << 20
 LARGEST = 1e18
 """No number of a result is larger, in whatever unit."""
 DEEPEST = 32
+SLOWEST, FASTEST = 1e-6, 1e9
+"""Of multiplications and bytes in a second, in units of a roofline."""
 EXPECTED = "results of bench, evaluate, profile, gate or decide, or a gate's history"
 
 
@@ -40,7 +42,7 @@ class Read:
     rooflines: list[Roofline] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     places: list[tuple[str, Environment]] = field(default_factory=list)
-    """Of each session: its file, and where its times were taken."""
+    """Of all times: their file, and where they were taken."""
     facts: dict[str, object] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -56,8 +58,10 @@ class Kind:
 
     name: str
     matches: Callable[[dict[str, Any]], bool]
-    take: Callable[[dict[str, Any], Read], None]
-    """Checks a document and adds it. Raises ValueError or msgspec's errors with the field."""
+    take: Callable[[dict[str, Any], Read], list[Environment]]
+    """Checks a document and adds it; returns where its times were taken, if they may stand
+    beside others only where those were taken alike. Raises ValueError or msgspec's errors with
+    the field."""
 
 
 def read_files(paths: Sequence[Path], kinds: Sequence[Kind]) -> Read:
@@ -71,12 +75,11 @@ def read_files(paths: Sequence[Path], kinds: Sequence[Kind]) -> Read:
             kind = next((kind for kind in kinds if kind.matches(document)), None)
             if kind is None:
                 raise InputError(f"{path}: not {EXPECTED}")
-            known = len(read.sessions)
             try:
-                kind.take(document, read)
+                taken = kind.take(document, read)
             except (msgspec.MsgspecError, ValueError) as error:
                 raise InputError(f"{path}: not {kind.name}: {error}") from error
-            read.places += [(str(path), new.environment) for new in read.sessions[known:]]
+            read.places += [(str(path), environment) for environment in taken]
     return read
 
 
@@ -86,7 +89,7 @@ def require_schema(document: dict[str, Any], known: int) -> None:
         raise ValueError(f"schema {document.get('schema')}, but this edgerestore reads {known}")
 
 
-def take_session(results: Results, read: Read) -> None:
+def take_session(results: Results, read: Read) -> list[Environment]:
     """Adds a session. Raises ValueError for times that no clock gives."""
     for row in results.bundles:
         if row.latency_ms is not None and not row.latency_ms.p50 > 0:
@@ -96,6 +99,7 @@ def take_session(results: Results, read: Read) -> None:
     if any(not ratio.median > 0 for ratio in results.ratios):
         raise ValueError("a ratio of latencies must be more than 0")
     read.sessions.append(results)
+    return [results.environment]
 
 
 def _documents(path: Path) -> list[dict[str, Any]]:
@@ -156,21 +160,21 @@ def _first(document: dict[str, Any]) -> dict[str, Any]:
     return first if isinstance(first, dict) else {}
 
 
-def _take_results(document: dict[str, Any], read: Read) -> None:
+def _take_results(document: dict[str, Any], read: Read) -> list[Environment]:
     require_schema(document, RESULTS_SCHEMA)
-    take_session(msgspec.convert(document, Results), read)
+    return take_session(msgspec.convert(document, Results), read)
 
 
-def _take_sessions(document: dict[str, Any], read: Read) -> None:
-    for session in document.values():
-        _take_results(session, read)
+def _take_sessions(document: dict[str, Any], read: Read) -> list[Environment]:
+    return [place for session in document.values() for place in _take_results(session, read)]
 
 
-def _take_evaluations(document: dict[str, Any], read: Read) -> None:
+def _take_evaluations(document: dict[str, Any], read: Read) -> list[Environment]:
     found = msgspec.convert(_with_exact(document["bundles"]), list[BundleResult])
     if not all(result.images for result in found):
         raise ValueError("a bundle without images")
     read.evaluations += found
+    return []
 
 
 def _with_exact(value: Any) -> Any:
@@ -188,23 +192,37 @@ def _with_exact(value: Any) -> Any:
     return changed
 
 
-def _take_profiles(document: dict[str, Any], read: Read) -> None:
+def _take_profiles(document: dict[str, Any], read: Read) -> list[Environment]:
     found = msgspec.convert(document["bundles"], list[Profile])
     for profile in found:
         if not profile.total_us > 0 or any(group.us < 0 for group in profile.groups):
             raise ValueError(f"{profile.name}: times must be more than 0")
     read.profiles += found
     if "roofline" in document:
-        read.rooflines.append(msgspec.convert(document["roofline"], Roofline))
+        read.rooflines.append(_roofline(document["roofline"]))
+    if "environment" not in document:
+        return []
+    return [msgspec.convert(document["environment"], Environment)]
 
 
-def _take_verdict(document: dict[str, Any], read: Read) -> None:
+def _roofline(document: Any) -> Roofline:
+    found = msgspec.convert(document, Roofline)
+    rates = [found.gb_per_s, *(peak.gmacs_per_s for peak in found.peaks)]
+    reached = [x for b in found.bundles for x in (b.gmacs_per_s, b.roof.macs_per_byte)]
+    if not all(SLOWEST <= rate <= FASTEST for rate in (*rates, *filter(None, reached))):
+        raise ValueError(f"roofline: rates must be from {SLOWEST:g} to {FASTEST:g}")
+    return found
+
+
+def _take_verdict(document: dict[str, Any], read: Read) -> list[Environment]:
     verdict = msgspec.convert(document, Verdict)
     require_schema(document, VERDICT_SCHEMA)
     latency = verdict.latency
     if latency is not None and not (latency.ratio > 0 and 0 < latency.threshold < 1):
         raise ValueError("latency: a ratio must be more than 0, a threshold between 0 and 1")
     read.verdicts.append(verdict)
+    # A history's machines differ, and each of its ratios is of one machine.
+    return []
 
 
 KINDS = (

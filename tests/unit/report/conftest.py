@@ -17,6 +17,7 @@ from edgerestore.bench.profile.groups import grouped
 from edgerestore.bench.profile.operators import Operator
 from edgerestore.bench.protocol import Closed, Opened
 from edgerestore.bench.results import Costs, Result, Results, ratios_of, result_of
+from edgerestore.bench.roofline import Achieved, Fraction, Peak, Roof, Roofline
 from edgerestore.bundle import Accuracy, ImageScore, Parity
 from edgerestore.comparison import BundleResult, Drop, ImageResult, Range
 from edgerestore.gate.facts import Fact
@@ -157,6 +158,7 @@ def further() -> Further:
     return Further(
         evaluations=[evaluation("esrt_s_x2-fp32-cpu", 0.0), evaluation("esrt_s_x2-int8-cpu", 0.04)],
         profiles=[profile("esrt_s_x2-fp32-cpu", "fp32"), profile("esrt_s_x2-int8-cpu", "int8")],
+        rooflines=[roofline()],
         verdicts=[verdict("pass", 1.002, 1), verdict("regressed", 1.08, 2)],
         differences=[difference("INT8", light, "FP32", dark, "waves")],
     )
@@ -193,6 +195,27 @@ def profile(name: str, precision: str) -> Profile:
         bundle=name, name=name, precision=precision, runtime="openvino 2026.4.1 on CPU", threads=1,
         runs=25, total_us=sum(o.us for o in operators), summary=["All of it is made up."],
         groups=grouped(operators), operators=operators,
+    )  # fmt: skip
+
+
+def roofline() -> Roofline:
+    peaks = [Peak(precision="fp32", gmacs_per_s=60.0), Peak(precision="int8", gmacs_per_s=230.0)]
+    bundles = [
+        Achieved(
+            bundle=name, name=name, macs=10**9, gmacs_per_s=rate,
+            of_peak=[
+                Fraction(precision=p.precision, median=rate / p.gmacs_per_s, low=None, high=None)
+                for p in peaks
+            ],
+            roof=Roof(precision=name[10:14], bytes_moved=10**8, macs_per_byte=10.0,
+                      bound="multiplications", gmacs_per_s=60.0, median=rate / 60, low=None,
+                      high=None),
+        )
+        for name, rate in (("esrt_s_x2-fp32-cpu", 31.0), ("esrt_s_x2-int8-cpu", 44.0))
+    ]  # fmt: skip
+    return Roofline(
+        peaks=peaks, gb_per_s=20.0, bundles=bundles, protocol={}, environment=environment(),
+        warnings=[],
     )  # fmt: skip
 
 

@@ -32,7 +32,14 @@ def files(make_results: MakeResults, some_further: Further, tmp_path: Path) -> l
     return [
         write(tmp_path / "bench.json", make_results()),
         write(tmp_path / "evaluate.json", {"bundles": some_further.evaluations}),
-        write(tmp_path / "profile.json", {"bundles": some_further.profiles}),
+        write(
+            tmp_path / "profile.json",
+            {
+                "bundles": some_further.profiles,
+                "environment": make_results().environment,
+                "roofline": next(iter(some_further.rooflines)),
+            },
+        ),
         write(tmp_path / "gate.json", next(iter(some_further.verdicts))),
         history,
     ]
@@ -45,7 +52,7 @@ def read(*paths: Path) -> Read:
 def test_any_mixture_is_read_whatever_the_names(files: list[Path]) -> None:
     found = read(*files)
     assert [len(kind) for kind in (found.sessions, found.evaluations, found.profiles)] == [1, 2, 2]
-    assert [place for place, _ in found.places] == [str(files[0])]
+    assert [place for place, _ in found.places] == [str(files[0]), str(files[2])]
     ratios = [v.latency.ratio for v in found.further().verdicts if v.latency]
     assert ratios == [1.002, 1.002, 1.08], "the oldest first"
 
@@ -133,3 +140,10 @@ def test_a_picture_needs_label_and_file(
     assert main(["report", str(files[0]), "--picture", given, "--out", str(out)]) == 3
     assert capsys.readouterr().err == f"edgerestore: --picture {given}: give LABEL=FILE\n"
     assert not out.exists()
+
+
+def test_a_roofline_that_no_machine_has_is_refused(files: list[Path], tmp_path: Path) -> None:
+    document = json.loads(files[2].read_bytes())
+    document["roofline"]["gb_per_s"] = 1e-17
+    with pytest.raises(InputError, match="roofline: rates must be from 1e-06 to 1e"):
+        read(write(tmp_path / "r.json", document))

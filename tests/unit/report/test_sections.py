@@ -67,6 +67,25 @@ def test_bars_say_what_each_operator_ran_in_and_are_as_long_as_it_took(
     assert longs == pytest.approx([longs[0] * us / took[0] for us in took], abs=0.2)
 
 
+def test_what_was_reached_lies_under_its_roof(some_further: Further) -> None:
+    section = operators_section([], some_further.rooflines) or ""
+    assert "Roofline: esrt_s_x2-fp32-cpu 31.0 GMAC/s; esrt_s_x2-int8-cpu 44.0 GMAC/s" in section
+    wide = section[: section.index('class="narrow"')]
+    roofs = re.findall(r'<line [^>]*y1="([\d.]+)"[^>]*y2="\1" class="one">', wide)
+    points = re.findall(r'<circle cx="[\d.]+" cy="([\d.]+)" r="5" class="point">', wide)
+    assert len(roofs) == 2
+    assert len(points) == 2
+    assert all(float(point) > min(map(float, roofs)) for point in points), "down is less"
+    assert "52 %" in section
+
+
+def test_a_peak_of_nothing_is_not_drawn(some_further: Further) -> None:
+    (known,) = some_further.rooflines
+    section = operators_section([], [msgspec.structs.replace(known, gb_per_s=0.0)]) or ""
+    assert "<svg" not in section
+    assert "Multiplications in a second" in section
+
+
 def test_the_latest_verdict_is_in_full_and_all_are_in_the_history(some_further: Further) -> None:
     section = gates_section(some_further.verdicts) or ""
     assert section.count("<h3>") == 1
