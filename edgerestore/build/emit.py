@@ -11,6 +11,7 @@ import onnx
 
 from edgerestore.build.quantizing import Quantizer
 from edgerestore.bundle import PassFacts
+from edgerestore.compress.bf16 import keep_in_fp32
 from edgerestore.compress.fp16 import analyse, fp16_from_fp32
 from edgerestore.errors import InputError
 from edgerestore.export.onnx import save_onnx
@@ -116,6 +117,9 @@ class Emitter:
             raise InputError(
                 f"{folder / MODEL_XML}: openvino cannot write it; is the disk full? ({error})"
             ) from error
+        if precision == "bf16":
+            kept = keep_in_fp32(folder / MODEL_XML, self.quantizer.keep_float)
+            passes.append(PassFacts(name="bf16", settings={"kept_in_fp32": kept}))
         return [MODEL_XML, MODEL_BIN], passes
 
 
