@@ -64,7 +64,7 @@ def open_once(bundle: Bundle, threads: int) -> Opening:
     from edgerestore.backends import find_backend
 
     backend = find_backend(bundle.manifest.target.backend)
-    backend.require()
+    backend.require(bundle.manifest.target.device)
     return _OPENERS[backend.name](bundle, threads)
 
 

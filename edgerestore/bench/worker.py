@@ -88,7 +88,7 @@ def bundle_candidate(
 
         found.append(read_bundle(path))
         backend = find_backend(found[0].manifest.target.backend)
-        backend.require()
+        backend.require(found[0].manifest.target.device)
         importlib.import_module(backend.package)
 
     return lambda: opening(found[0], threads), prepare

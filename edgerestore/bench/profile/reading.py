@@ -51,7 +51,7 @@ def profile_bundle(path: Path, threads: int = 0, runs: int = RUNS) -> Profile:
     bundle = read_bundle(path)
     target = bundle.manifest.target
     backend = find_backend(target.backend)
-    backend.require()
+    backend.require(target.device)
     reader = importlib.import_module(READERS[backend.name])
     operators: list[Operator] = reader.profile(bundle, threads, WARM_UP, runs)
     return Profile(
