@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from edgerestore.bench.environment import Environment
 from edgerestore.errors import InputError
 
 OWN = ("edgerestore", "numpy")
 """Whose versions may differ: what is compared over time, and what no kernel runs in."""
+
+NONE = "none"
+"""Of a driver or runtime that one of two machines lacks."""
 
 
 def key_of(environment: Environment) -> dict[str, str]:
@@ -18,7 +21,6 @@ def key_of(environment: Environment) -> dict[str, str]:
     """
     e = environment
     limits = e.clock_limits_mhz
-    versions = {name: version for name, version in e.versions.items() if name not in OWN}
     return {
         "machine": e.machine,
         "CPU": e.cpu,
@@ -31,19 +33,19 @@ def key_of(environment: Environment) -> dict[str, str]:
         "container's memory": (
             f"{e.container_memory_mib:.0f} MiB" if e.container_memory_mib else "no limit"
         ),
-        "GPUs": ", ".join(e.gpus) or "none",
-        "NPUs": ", ".join(e.npus) or "none",
-        "drivers": _listed(e.drivers),
-        "runtimes": _listed(versions),
+        "GPUs": ", ".join(e.gpus) or NONE,
+        "NPUs": ", ".join(e.npus) or NONE,
+        **{f"driver {name}": version for name, version in sorted(e.drivers.items())},
+        **{n: version for n, version in sorted(e.versions.items()) if n not in OWN},
     }
 
 
 def differences(one: Environment, other: Environment) -> list[str]:
     """What differs, such as "governor: powersave, performance"; empty where nothing does."""
     first, second = key_of(one), key_of(other)
-    return [
-        f"{name}: {first[name]}, {second[name]}" for name in first if first[name] != second[name]
-    ]
+    names = dict.fromkeys([*first, *second])
+    pairs = [(name, first.get(name, NONE), second.get(name, NONE)) for name in names]
+    return [f"{name}: {mine}, {theirs}" for name, mine, theirs in pairs if mine != theirs]
 
 
 def check_comparable(taken: Sequence[tuple[str, Environment]], *, across: bool) -> None:
@@ -61,7 +63,3 @@ def check_comparable(taken: Sequence[tuple[str, Environment]], *, across: bool) 
                 f"{name} was not measured under the conditions of {taken[0][0]} "
                 f"({'; '.join(found)}); give --across to show them together all the same"
             )
-
-
-def _listed(versions: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) or "none"

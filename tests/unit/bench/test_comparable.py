@@ -35,7 +35,7 @@ def test_load_and_time_make_no_difference(here: Environment) -> None:
         ({"power_mode": "15W (0)"}, "power mode: unknown, 15W (0)"),
         ({"container_cores": 1.5}, "container's cores: "),
         ({"clock_limits_mhz": (400.0, 800.0)}, "clock limits: unknown, 400 to 800 MHz"),
-        ({"drivers": {"nvidia": "550.1"}}, "drivers: none, nvidia 550.1"),
+        ({"drivers": {"nvidia": "550.1"}}, "driver nvidia: none, 550.1"),
     ],
 )
 def test_what_makes_a_machine_faster_makes_a_difference(
@@ -48,7 +48,11 @@ def test_what_makes_a_machine_faster_makes_a_difference(
 
 def test_another_version_of_ours_makes_none_but_of_a_runtime_does(here: Environment) -> None:
     assert differences(here, other(here, versions=here.versions | {"edgerestore": "9"})) == []
-    assert differences(here, other(here, versions=here.versions | {"openvino": "1999.0"}))
+    one = other(here, versions={"openvino": "2026.4"})
+    assert differences(one, other(one, versions={"openvino": "2026.5", "onnxruntime": "1.31"})) == [
+        "openvino: 2026.4, 2026.5",
+        "onnxruntime: none, 1.31",
+    ]
 
 
 def test_results_of_two_machines_are_refused_by_name(here: Environment) -> None:
