@@ -101,7 +101,7 @@ def _compiled(given: argparse.Namespace, image: Array, *, quantized: bool) -> Op
     if shutil.which("g++") is None:
         raise MissingPartError("torch.compile needs a C++ compiler on a CPU, and g++ is not here")
     # What was compiled once is kept beside the weights.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(given.file.resolve().parent / "inductor"))
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(given.file.resolve().parent / "inductor")
     import torch
     import torch._inductor.config as inductor
 
