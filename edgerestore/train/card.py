@@ -83,5 +83,10 @@ def _training(metadata: Mapping[str, Any]) -> Iterator[str]:
     if "start" in metadata:
         start = metadata["start"]
         yield f"- Went on from: {start['model']}, SHA-256 {start['sha256']}"
+    if settings.get("quantization"):
+        yield f"- Learned to bear INT8 by the rules of: {settings['quantization']['target']}"
+    if "teacher" in metadata:
+        teacher = metadata["teacher"]
+        yield f"- Taught by: {teacher['model']}, SHA-256 {teacher['weights_sha256']}"
     for title, key in (("Code", "code"), ("Hardware", "hardware"), ("PyTorch", "torch")):
         yield f"- {title}: {metadata[key]}"

@@ -69,6 +69,11 @@ def shapes() -> list[tuple[str, tuple[int, ...]]]:
 def test_card_says_where_a_run_started_and_what_was_not_measured() -> None:
     text = model_card(SPEC, CARD, metadata(start={"model": "esrt_s_x4", "sha256": "cd" * 32}))
     assert f"- Went on from: esrt_s_x4, SHA-256 {'cd' * 32}" in text
+    taught = metadata(teacher={"model": "esrt_s_x2", "weights_sha256": "ef" * 32})
+    taught["training"]["quantization"] = {"target": "x86-openvino"}
+    text = model_card(SPEC, CARD, taught)
+    assert "- Learned to bear INT8 by the rules of: x86-openvino\n" in text
+    assert f"- Taught by: esrt_s_x2, SHA-256 {'ef' * 32}" in text
     text = model_card(SPEC, CARD, metadata(scores=[]))
     assert "Not measured: the recipe holds nothing back." in text
     without_ssim = metadata()
