@@ -182,14 +182,14 @@ def _roof(
     macs, moved = costs.macs or 0, bytes_moved(costs)
     at = {m.candidate.name: m for m in peaks}
     counts = at.get(bundle.manifest.precision, at["fp32"])
-    # Of each round: the least time that either allows over the time that the bundle took.
     rounds = [
         (np.median(p) * macs / MACS, np.median(m) * moved / BYTES, np.median(own))
         for p, m, own in zip(counts.turns_ns, memory.turns_ns, seen.turns_ns, strict=False)
         if p and m and own
     ]
     multiplying, moving, took = np.array(rounds).T
-    interval = median_interval(np.maximum(multiplying, moving) / took)
+    # How many times longer the bundle takes, in each round, than either allows.
+    interval = median_interval(took / np.maximum(multiplying, moving))
     slower = max(np.median(multiplying), np.median(moving))
     return Roof(
         precision=counts.candidate.name,
@@ -197,9 +197,9 @@ def _roof(
         macs_per_byte=macs / moved,
         bound="memory" if np.median(moving) > np.median(multiplying) else "multiplications",
         gmacs_per_s=float(macs / slower),
-        median=interval.median,
-        low=interval.low,
-        high=interval.high,
+        median=1 / interval.median,
+        low=None if interval.high is None else 1 / interval.high,
+        high=None if interval.low is None else 1 / interval.low,
     )
 
 
