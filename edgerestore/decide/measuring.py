@@ -12,7 +12,6 @@ from edgerestore.bench.bundles import costs_of, protocol_of, worker_command
 from edgerestore.bench.environment import Watch, warnings
 from edgerestore.bench.harness import Candidate, Measurement, Plan, Progress, measure
 from edgerestore.bench.profile import Profile, profile_bundle
-from edgerestore.bench.profile.reading import READERS
 from edgerestore.bench.results import Results, ratios_of, result_of
 from edgerestore.bundle import Bundle
 from edgerestore.decide.candidates import Built
@@ -59,7 +58,7 @@ def measure_candidates(
     )
     profiles = {}
     for label, bundle in bundles.items():
-        if measurements[label].status == "measured" and _has_reader(bundle):
+        if measurements[label].status == "measured":
             report(f"profiling {label}")
             profiles[label] = profile_bundle(bundle.path, threads, PROFILED_RUNS)
     return Seen(measurements, profiles, results)
@@ -70,7 +69,3 @@ def median_ms(bundle: Bundle, plan: Plan, threads: int) -> float:
     (seen,) = measure([Candidate(bundle.path.name, worker_command(bundle.path, threads))], plan)
     samples = [ns for turn in seen.turns_ns for ns in turn]
     return float(np.median(samples)) / 1e6 if samples else math.inf
-
-
-def _has_reader(bundle: Bundle) -> bool:
-    return bundle.manifest.target.backend in READERS
