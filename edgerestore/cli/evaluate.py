@@ -64,7 +64,7 @@ def _print_tables(results: list[BundleResult]) -> None:
     )
     for number, result in zip(numbers, results, strict=True):
         ssim = f"{result.ssim_y.mean:.4f}" if result.ssim_y else "-"
-        mean, worst = f"{result.psnr_y_db.mean:.3f}", f"{result.psnr_y_db.worst:.2f}"
+        mean, worst = f"{result.psnr_y_db.mean:.2f}", f"{result.psnr_y_db.worst:.2f}"
         summary.add_row(result.bundle, number, mean, worst, ssim, *_drop_cells(result, results))
     by_image = table("PSNR-Y, dB", "image", *numbers)
     for name in dict.fromkeys(image.name for result in results for image in result.images):

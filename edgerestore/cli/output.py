@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
+LONGEST_NUMBER = 8
+"""Characters of a cell that is not broken over lines."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
@@ -44,11 +47,21 @@ def count(value: float | None) -> str:
 
 
 def table(title: str, *columns: str) -> Table:
-    """A table whose first column is text and whose others are right-aligned."""
+    """A table whose first column is text and whose others are right-aligned.
+
+    Where the terminal is narrow, words go to further lines; numbers are not broken.
+    """
     from rich import box
     from rich.table import Table
 
-    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    class Whole(Table):
+        def add_row(self, *cells: Any, **options: Any) -> None:
+            super().add_row(*cells, **options)
+            for column, cell in zip(self.columns[1:], cells[1:], strict=False):
+                if len(str(cell)) <= LONGEST_NUMBER:
+                    column.min_width = max(column.min_width or 0, len(str(cell)))
+
+    made = Whole(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for number, column in enumerate(columns):
         made.add_column(
             column, justify="right" if number else "left", no_wrap=not number, overflow="fold"
