@@ -45,6 +45,11 @@ class Int8Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Zero points 0 where two activations are multiplied: OpenVINO computes others in float."""
     rest: Literal["fp32", "fp16"] = "fp32"
     """Type of what is not quantized."""
+    kinds: tuple[Literal["Conv", "MatMul"], ...] = ("Conv", "MatMul")
+    """Products that are quantized: those whose INT8 kernels the runtime really uses."""
+    whole_products: bool = False
+    """Tokens times a weight as one operator of ONNX Runtime's own, from integers to floats with
+    its bias, since pairs around such a product stay pairs around a float one."""
 
 
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -74,7 +74,9 @@ class Calibrated:
         products = [
             product
             for product in self.products
-            if not matches(product.node, keep_float) and only in (None, product.module)
+            if product.kind in rules.kinds
+            and not matches(product.node, keep_float)
+            and only in (None, product.module)
         ]
         pairs = pairs_of(self.graph, products)
         factors = pairs_of(self.graph, [p for p in products if p.weight is None])
@@ -83,7 +85,7 @@ class Calibrated:
             seen = self.seen[tensor]
             factor = rules.symmetric_factors and tensor in factors and seen.low < 0
             steps[tensor] = self._steps(seen, symmetric=rules.symmetric or factor)
-        return Plan(self.graph, tuple(products), pairs, steps)
+        return Plan(self.graph, tuple(products), pairs, steps, rules.whole_products)
 
     def _steps(self, seen: Seen, *, symmetric: bool) -> Steps:
         bounds = ESTIMATORS[self.scheme.estimator](seen, symmetric)

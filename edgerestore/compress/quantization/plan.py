@@ -22,3 +22,5 @@ class Plan:
     """Tensors that are quantized, and who reads the quantized values."""
     steps: Mapping[str, Steps]
     """Of each of these tensors."""
+    whole_products: bool = False
+    """See :attr:`edgerestore.recipe.Int8Rules.whole_products`; pairs only where not."""
