@@ -86,7 +86,7 @@ def evaluate_bundles(
     """
     for bundle in bundles:
         # Asked before minutes are spent on the others.
-        find_backend(bundle.manifest.target.backend).require()
+        find_backend(bundle.manifest.target.backend).require(bundle.manifest.target.device)
     pairs: dict[int, list[ImagePair]] = {}
     scores: list[list[Score]] = []
     for bundle in bundles:

@@ -47,7 +47,7 @@ def decide(
     execute here, and what a build raises where FP32 itself cannot be built.
     """
     (target,) = {target.name: target for target, _ in job.cases}.values()
-    find_backend(target.backend).require()
+    find_backend(target.backend).require(target.device)
     if not job.evaluation:
         raise InputError(f"{job.spec.name}: no pairs are shipped for its task; give --data DIR")
     cases = sorted(job.cases, key=lambda case: ORDER.index(case[1]))

@@ -12,7 +12,9 @@ from edgerestore.errors import BundleError
 from edgerestore.gate.onnx_graph import Initializer, Node, read_onnx
 
 ONNX_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-ONNX_INT8_PRODUCTS = ("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul")
+ONNX_INT8_PRODUCTS = (
+    "ConvInteger", "MatMulInteger", "MatMulIntegerToFloat", "QLinearConv", "QLinearMatMul",
+)  # fmt: skip
 FLOATS = ("fp32", "bf16", "fp16")
 IR_PRODUCTS = ("Convolution", "ConvolutionBackpropData", "GroupConvolution", "MatMul")
 IR_CARRIERS = ("Convert", "Multiply", "Reshape", "Subtract", "Transpose")
