@@ -10,9 +10,9 @@ from edgerestore.files import write_beside
 from edgerestore.report.axes import Axis, axis_over, fitted, number
 from edgerestore.report.markup import Markup, joined, tag
 
-WIDTH, NAMES, VALUES, ROW, HEAD, FOOT = 860, 300, 200, 20, 44, 30
+WIDTH, NAMES, VALUES, ROW, HEAD, FOOT = 900, 300, 240, 20, 44, 30
 LONGEST = 10.0
-"""Where the axis ends; longer bars are cut and say so."""
+"""Where the axis ends; longer bars are cut, and their figure says how long they are."""
 EQUAL_DB = 199.0
 """What equal outputs have, as no number of JSON is infinite."""
 STYLE = """
