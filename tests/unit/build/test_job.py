@@ -169,9 +169,10 @@ def test_lower_precision_takes_less_room(built: dict[str, Bundle]) -> None:
         name: sum(n for file, n in bundle.manifest.files.items() if file != "model.xml")
         for name, bundle in built.items()
     }
-    for target in ("x86-onnxruntime", "x86-openvino", "jetson-tensorrt"):
+    # ONNX Runtime's convolutions stay in float: their weights are most of this network's.
+    for target, int8 in (("x86-onnxruntime", 0.9), ("x86-openvino", 0.7), ("jetson-tensorrt", 0.7)):
         assert sizes[f"fp16-{target}"] < 0.7 * sizes[f"fp32-{target}"]
-        assert sizes[f"int8-{target}"] < 0.7 * sizes[f"fp32-{target}"]
+        assert sizes[f"int8-{target}"] < int8 * sizes[f"fp32-{target}"]
 
 
 @pytest.mark.parametrize("name", ["int8-jetson-tensorrt", "int8-rtx-tensorrt"])
@@ -251,7 +252,8 @@ def test_int8_bundles_hold_the_ranges_that_they_were_made_from(built: dict[str, 
         settings = next(p.settings for p in bundle.manifest.passes if p.name == "int8")
         assert table["range_estimator"] == settings["range_estimator"]
         assert table["schemes_tried"][0]["range_estimator"] == settings["range_estimator"]
-        assert len(table["tensors"]) > 100
+        # ONNX Runtime's convolutions stay in float.
+        assert (len(table["tensors"]) > 100) == (name != "int8-x86-onnxruntime")
         found[name] = {tensor: entry["seen"] for tensor, entry in table["tensors"].items()}
         for entry in table["tensors"].values():
             low, high = entry["held"]
@@ -259,8 +261,12 @@ def test_int8_bundles_hold_the_ranges_that_they_were_made_from(built: dict[str, 
             assert entry["read_by"]
             if name == "int8-jetson-tensorrt":
                 assert (entry["zero_point"], entry["integers"]) == (0, "int8")
-    # One calibration, several dialects.
-    assert len({json.dumps(seen, sort_keys=True) for seen in found.values()}) == 1
+    # One calibration, several dialects, one of which takes fewer tensors.
+    fewer = found.pop("int8-x86-onnxruntime")
+    assert fewer
+    for seen in found.values():
+        assert seen == next(iter(found.values()))
+        assert fewer.items() <= seen.items()
 
 
 def test_keep_float_reaches_every_runtime(built: dict[str, Bundle]) -> None:
@@ -286,16 +292,16 @@ def test_missed_gate_writes_nothing_of_that_bundle_and_keeps_the_others(
     with pytest.raises(AccuracyError) as caught:
         build(
             out,
-            ["x86-onnxruntime"],
+            ["x86-openvino"],
             ["int8", "fp32"],
             weights=None,
             calibration=str(black),
             keep_float=(),
         )
-    assert [path.name for path in out.iterdir()] == [f"{MODEL}-fp32-x86-onnxruntime"]
-    assert read_bundle(out / f"{MODEL}-fp32-x86-onnxruntime")
+    assert [path.name for path in out.iterdir()] == [f"{MODEL}-fp32-x86-openvino"]
+    assert read_bundle(out / f"{MODEL}-fp32-x86-openvino")
     message = str(caught.value)
-    assert message.startswith(f"{MODEL}-int8-x86-onnxruntime misses its accuracy gate")
+    assert message.startswith(f"{MODEL}-int8-x86-openvino misses its accuracy gate")
     assert any(f"on '{name}'" in message for name in PICTURES)
     table, modules = caught.value.details.split("modules that hurt most")
     assert all(name in table for name in PICTURES)
