@@ -62,8 +62,9 @@ def main() -> int:
     reached = True
     for model in given.model or GOALS:
         folder = given.work / model
-        peer_files.write_missing(folder, model)
-        candidates = _candidates(folder, model, given.threads)
+        wanted = {name: made for name, made in CANDIDATES.items() if name not in given.without}
+        peer_files.write_missing(folder, model, [file for _, file in wanted.values()])
+        candidates = _candidates(folder, model, given.threads, wanted)
         _warm(folder, candidates)
         if given.prepare:
             continue
@@ -71,7 +72,7 @@ def main() -> int:
         seen = measure(candidates, plan)
         environment = watch.finish(sum(m.closed.cpu_seconds for m in seen if m.closed))
         results = Results(
-            bundles=_rows(folder, seen),
+            bundles=_rows(folder, seen, wanted),
             environment=environment,
             ratios=ratios_of(seen, plan),
             protocol={"model": model, "threads": given.threads, "weights": "random"},
@@ -90,16 +91,26 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=15.0, help="for each candidate")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("int8-candidates"))
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        choices=list(CANDIDATES)[1:],
+        metavar="NAME",
+        help="leave a peer out; inductor compiles for an hour",
+    )
     parser.add_argument("--prepare", action="store_true", help="write the candidates only")
     parser.add_argument("--out", type=Path, default=RESULTS)
     return parser.parse_args()
 
 
-def _candidates(folder: Path, model: str, threads: int) -> list[Candidate]:
+def _candidates(
+    folder: Path, model: str, threads: int, wanted: dict[str, tuple[str, str]]
+) -> list[Candidate]:
     """Whose file could be made; ours comes first, as ratios are against it."""
     return [
         peers.candidate(name, kind, folder / file, model, threads)
-        for name, (kind, file) in CANDIDATES.items()
+        for name, (kind, file) in wanted.items()
         if (folder / file).exists()
     ]
 
@@ -115,11 +126,13 @@ def _warm(folder: Path, candidates: list[Candidate]) -> None:
             done.write_text(f"{seen.status} {seen.reason or ''}\n", encoding="utf-8")
 
 
-def _rows(folder: Path, seen: list[Measurement]) -> list[Result]:
+def _rows(
+    folder: Path, seen: list[Measurement], wanted: dict[str, tuple[str, str]]
+) -> list[Result]:
     """One for each candidate, in order; those without a file say what refused it."""
     measured = {m.candidate.name: m for m in seen}
     rows = []
-    for name, (_, file) in CANDIDATES.items():
+    for name, (_, file) in wanted.items():
         path = folder / file
         if name in measured:
             size = Costs(file_bytes=peer_files.file_bytes(path))

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +28,12 @@ REFUSED = ".refused"
 """Behind a file's name: why there is no such file."""
 
 
-def write_missing(folder: Path, model: str) -> None:
+def write_missing(folder: Path, model: str, wanted: Collection[str]) -> None:
     """Writes what is missing of a network's files, those that were refused before left out."""
     missing = [
-        name for name in MAKERS if not (folder / name).exists() and refusal(folder / name) is None
+        name
+        for name in MAKERS
+        if name in wanted and not (folder / name).exists() and refusal(folder / name) is None
     ]
     if not missing:
         return

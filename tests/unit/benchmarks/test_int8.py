@@ -66,7 +66,7 @@ def test_what_was_refused_is_remembered_and_not_tried_again(tmp_path: Path) -> N
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.with_name(path.name + peer_files.REFUSED).write_text("too large\n", encoding="utf-8")
-    peer_files.write_missing(tmp_path, "no such network")
+    peer_files.write_missing(tmp_path, "no such network", peer_files.MAKERS)
     assert peer_files.refusal(tmp_path / "plain.onnx") == "too large"
     assert peer_files.refusal(tmp_path / "other.onnx") is None
 
