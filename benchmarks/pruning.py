@@ -48,6 +48,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     """A network of one run: the dense one, or what a round left."""
 
     macs: int
+    """Of one tile of the bundles that are timed."""
     params: int
     pruned_db: float | None
     """PSNR-Y on the run's validation set before the network learned again."""
@@ -121,7 +122,7 @@ def _measure(run: Path, given: argparse.Namespace) -> Curve:
         ratios |= {ratio.name: ratio for ratio in ratios_of(ofthem, plan)}
     points = [
         Point(
-            macs=stage.macs,
+            macs=bundles[0].manifest.costs.macs,
             params=stage.params,
             pruned_db=stage.pruned_db,
             psnr_y_db=stage.psnr_y_db,
