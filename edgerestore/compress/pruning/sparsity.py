@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from edgerestore.models.esrt import EfficientTransformer
+from edgerestore.models.layers import Upsampler
 
 COLOURS = 3
 GROUP, KEPT = 4, 2
@@ -20,8 +21,9 @@ def sparsify(network: nn.Module) -> dict[str, Tensor]:
     Returns what is kept, by module. A convolution's groups run along its input channels, as
     TensorRT wants them, and so do those of layers that read unfolded neighbourhoods, whose
     features the deployable form puts into that order. Dense stay layers that do not read a
-    multiple of four channels, and those that write the image, whose weights that form spreads
-    over the phases of a pixel shuffle. Done again, it changes nothing.
+    multiple of four channels, those that write the image, whose weights that form spreads over
+    the phases of a pixel shuffle, and an upsampler's last convolutions, which it joins with them.
+    Done again, it changes nothing.
     """
     kept = {}
     for name, weight, inputs in _products(network):
@@ -53,7 +55,10 @@ def _products(network: nn.Module) -> Iterator[tuple[str, Tensor, tuple[int, int]
         if isinstance(module, EfficientTransformer)
         for layer in (module.attention.reduce, module.fc1)
     }
+    joined = {module[-2] for module in network.modules() if isinstance(module, Upsampler)}
     for name, module in network.named_modules():
+        if module in joined:
+            continue
         if isinstance(module, nn.Conv2d) and module.groups == 1 and module.out_channels != COLOURS:
             inputs = (module.in_channels, module.weight[0, 0].numel())
         elif isinstance(module, nn.Linear):
