@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from edgerestore.files import write_beside
@@ -19,8 +20,8 @@ WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 480, 380, 70, 56, 24, 60
 COLOURS = {"fp32": "#1b6ca8", "int8": "#b5544d"}
 INK, FAINT, PAPER, SHADE = "#222222", "#d8d8d8", "#ffffff", "#7d6b91"
 LEAST_SHARE, MOST_LATENCY, LOSS_STEP_DB = 0.4, 1.25, 0.25
-"""Where axes end: MACs left, latency left, and decibels lost in whole steps."""
-TICKS = 5
+"""Where axes end: MACs left, latency left, and decibels lost or won in whole steps."""
+LATENCY_TICK, LOSS_TICK_DB = 0.25, 0.05
 
 Places = list[tuple[float, float]]
 
@@ -32,11 +33,14 @@ def write_plot(path: Path, curves: Sequence[Curve]) -> None:
     for row, curve in enumerate(curves):
         losses = [_loss(curve, point) for point in curve.points]
         most = LOSS_STEP_DB * max(1, math.ceil(max(losses) / LOSS_STEP_DB))
-        panel = _Panel(draw, 0, row * HEIGHT, f"{curve.model}: PSNR-Y lost, dB", 0.0, most)
+        least = LOSS_STEP_DB * min(0, math.floor(min(losses) / LOSS_STEP_DB + 0.1))
+        title = f"{curve.model}: PSNR-Y lost, dB"
+        panel = _Panel(draw, 0, row * HEIGHT, title, (least, most), LOSS_TICK_DB)
         panel.line(
             [(_share(curve, p), y) for p, y in zip(curve.points, losses, strict=True)], SHADE
         )
-        panel = _Panel(draw, WIDTH, row * HEIGHT, f"{curve.model}: latency left", 0.0, MOST_LATENCY)
+        title = f"{curve.model}: latency left"
+        panel = _Panel(draw, WIDTH, row * HEIGHT, title, (0.0, MOST_LATENCY), LATENCY_TICK)
         panel.line([(LEAST_SHARE, LEAST_SHARE), (1.0, 1.0)], FAINT)
         for number, (precision, colour) in enumerate(COLOURS.items()):
             shares = [(_share(curve, p), p.latency[precision].ratio) for p in curve.points]
@@ -52,17 +56,23 @@ class _Panel:
     """Axes with MACs left from all to little, and lines in them."""
 
     def __init__(
-        self, draw: ImageDraw.ImageDraw, x: int, y: int, title: str, low: float, high: float
+        self,
+        draw: ImageDraw.ImageDraw,
+        x: int,
+        y: int,
+        title: str,
+        ends: tuple[float, float],
+        tick: float,
     ) -> None:
+        low, high = ends
         self._draw, self._x, self._y, self._low, self._high = draw, x, y, low, high
         self._font = ImageFont.load_default(14)
         draw.text((x + LEFT, y + 18), title, INK, ImageFont.load_default(17))
-        for tick in range(TICKS + 1):
-            value = low + (high - low) * tick / TICKS
+        for value in np.arange(low, high + tick / 2, tick):
             left, height = self._at(1.0, value)
             right, _ = self._at(LEAST_SHARE, value)
             draw.line((left, height, right, height), FAINT)
-            draw.text((left - 46, height - 8), f"{value:.2f}", INK, self._font)
+            draw.text((left - 46, height - 8), f"{round(value, 2) + 0.0:.2f}", INK, self._font)
         for percent in range(100, round(100 * LEAST_SHARE) - 1, -20):
             place, base = self._at(percent / 100, low)
             draw.text((place - 14, base + 8), f"{percent} %", INK, self._font)
@@ -98,4 +108,4 @@ def _share(curve: Curve, point: Point) -> float:
 
 def _loss(curve: Curve, point: Point) -> float:
     dense = curve.points[0].psnr_y_db
-    return 0.0 if dense is None or point.psnr_y_db is None else max(0.0, dense - point.psnr_y_db)
+    return 0.0 if dense is None or point.psnr_y_db is None else dense - point.psnr_y_db
