@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgerestore.build.job import Builder, Job, builder_of
 from edgerestore.bundle import Bundle
+from edgerestore.decide.choice import LATENCY_MARGIN
 from edgerestore.decide.mixed import float_sets, sets_in_time
 from edgerestore.decide.result import Limits
 from edgerestore.errors import AccuracyError, EdgeRestoreError
@@ -19,6 +20,8 @@ PARTLY = "INT8 in part"
 """Label of the mixed candidate that was sought and not found."""
 
 Report = Callable[[str], None]
+Medians = Callable[[Sequence[Bundle]], list[float]]
+"""Latencies in milliseconds of bundles that are timed beside each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +36,11 @@ class Built:
     """Why there is no bundle."""
 
 
-def build_candidates(
-    job: Job, limits: Limits, latency_ms: Callable[[Bundle], float], report: Report
-) -> list[Built]:
+def build_candidates(job: Job, limits: Limits, medians_ms: Medians, report: Report) -> list[Built]:
     """FP32 first, then each other precision of the job's cases, then mixed ones.
 
     All cases are of one target. A candidate that cannot be built says why; the others go on.
-    Where the limits name a latency, ``latency_ms`` measures which mixed ones keep it.
+    Where the limits name a latency, ``medians_ms`` measures which mixed ones keep it.
     """
     builder = builder_of(dataclasses.replace(job, refuses=False), report)
     builder = builder.on(job.cases[0][0])
@@ -48,7 +49,7 @@ def build_candidates(
         if whole.precision != "int8" or whole.bundle is None:
             continue
         if limits.latency_ms is not None:
-            made += _in_time(builder, target, whole.bundle, limits.latency_ms, latency_ms, report)
+            made += _in_time(builder, target, whole.bundle, limits.latency_ms, medians_ms, report)
             continue
         accuracy = whole.bundle.manifest.accuracy
         try:
@@ -65,20 +66,26 @@ def _in_time(
     target: Target,
     whole: Bundle,
     limit_ms: float,
-    latency_ms: Callable[[Bundle], float],
+    medians_ms: Medians,
     report: Report,
 ) -> list[Built]:
     """The mixed candidates that a search for the most float within a latency came by."""
     built: dict[tuple[str, ...], Built] = {}
+    (whole_ms,) = medians_ms([whole])
 
     def measured(modules: tuple[str, ...]) -> float:
         if not modules:
-            return latency_ms(whole)
+            return whole_ms
         report(f"INT8 with {len(modules)} modules in float, against {limit_ms:g} ms")
         built[modules] = made = _mixed(builder, target, modules)
-        return latency_ms(made.bundle) if made.bundle else math.inf
+        if made.bundle is None:
+            return math.inf
+        # Beside each other, as the machine may be slower by then.
+        mine, others = medians_ms([made.bundle, whole])
+        return whole_ms * mine / others
 
-    sets = sets_in_time(builder, target, measured, limit_ms, report)
+    # A little more than is allowed: the last run, of all side by side, decides.
+    sets = sets_in_time(builder, target, measured, limit_ms * (1 + LATENCY_MARGIN), report)
     return [built[modules] for modules in sets]
 
 

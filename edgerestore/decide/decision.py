@@ -13,7 +13,7 @@ from edgerestore.build.job import Job
 from edgerestore.decide.accuracy import drop_of
 from edgerestore.decide.candidates import Built, build_candidates
 from edgerestore.decide.choice import Choice, Option, choose, front, keeps
-from edgerestore.decide.measuring import Seen, measure_candidates, median_ms
+from edgerestore.decide.measuring import Seen, measure_candidates, medians_ms
 from edgerestore.decide.result import Candidate, Decision, Limits
 from edgerestore.decide.words import reasons
 from edgerestore.errors import InputError
@@ -54,7 +54,7 @@ def decide(
     built = build_candidates(
         dataclasses.replace(job, cases=tuple(cases)),
         limits,
-        lambda bundle: median_ms(bundle, plan, threads),
+        lambda bundles: medians_ms(bundles, plan, threads),
         report,
     )
     seen = measure_candidates(built, plan, threads, report, progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -64,8 +65,9 @@ def measure_candidates(
     return Seen(measurements, profiles, results)
 
 
-def median_ms(bundle: Bundle, plan: Plan, threads: int) -> float:
-    """Latency of one bundle by itself; infinite where it cannot be measured."""
-    (seen,) = measure([Candidate(bundle.path.name, worker_command(bundle.path, threads))], plan)
-    samples = [ns for turn in seen.turns_ns for ns in turn]
-    return float(np.median(samples)) / 1e6 if samples else math.inf
+def medians_ms(bundles: Sequence[Bundle], plan: Plan, threads: int) -> list[float]:
+    """Latencies of bundles in turns of one run; infinite where one cannot be measured."""
+    names = [str(bundle.path) for bundle in bundles]
+    seen = measure([Candidate(name, worker_command(Path(name), threads)) for name in names], plan)
+    every = [[ns for turn in item.turns_ns for ns in turn] for item in seen]
+    return [float(np.median(ns)) / 1e6 if ns else math.inf for ns in every]
