@@ -13,7 +13,7 @@ from edgerestore.bench.results import Costs, Results, gate_missed, ratios_of, re
 from edgerestore.bench.statistics import CONFIDENCE, P90_SAMPLES, P99_SAMPLES
 from edgerestore.bundle import Bundle, read_bundle
 from edgerestore.errors import InputError
-from edgerestore.gate.graphs import graph_facts
+from edgerestore.graphs.facts import graph_facts
 
 
 def bench_bundles(

@@ -10,7 +10,7 @@ import msgspec
 from edgerestore.bench.results import gate_missed
 from edgerestore.bundle import Accuracy, Bundle
 from edgerestore.gate.accepted import Accept, CheckName
-from edgerestore.gate.graphs import GraphFacts, graph_facts
+from edgerestore.graphs.facts import GraphFacts, graph_facts
 
 TOLERANCE: dict[CheckName, float] = {
     "macs": 0.0,

@@ -14,7 +14,7 @@ from edgerestore.backends.tensorrt import RTX, STANDARD, TensorRtSession
 from edgerestore.bench.profile.inspector import operators_of, read_layers
 from edgerestore.bench.profile.operators import Operator
 from edgerestore.bundle import Bundle
-from edgerestore.gate.onnx_graph import read_onnx
+from edgerestore.graphs.onnx import read_onnx
 
 ONNX = "model.onnx"
 """What the engine was compiled from, which every TensorRT bundle carries."""

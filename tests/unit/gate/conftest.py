@@ -12,7 +12,6 @@ import pytest
 from edgerestore.bench.environment import Watch
 from edgerestore.bundle import (
     Accuracy,
-    Bundle,
     ImageScore,
     Manifest,
     Parity,
@@ -79,12 +78,6 @@ def tiny_onnx(values: int) -> bytes:
     graph = helper.make_graph([node], "tiny", ends[:1], ends[1:], constants)
     opset = [helper.make_opsetid("", 18)]
     return bytes(helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString())
-
-
-@pytest.fixture(scope="session")
-def opened(manifest: Callable[..., Manifest]) -> Callable[..., Bundle]:
-    """A bundle around a model file alone, unverified."""
-    return lambda path, **changes: Bundle(path.parent, manifest(path, **changes))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgerestore.bundle import Bundle
 from edgerestore.errors import BundleError
-from edgerestore.gate.onnx_graph import Initializer, Node, read_onnx
+from edgerestore.graphs.onnx import Initializer, Node, read_onnx
 
 ONNX_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 ONNX_INT8_PRODUCTS = (

@@ -5,16 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from edgerestore.bundle import Bundle, read_bundle
+from edgerestore.bundle import Bundle
 from edgerestore.errors import BundleError
-from edgerestore.gate.graphs import graph_facts
-from edgerestore.gate.onnx_graph import read_onnx
+from edgerestore.graphs.facts import graph_facts
+from edgerestore.graphs.onnx import read_onnx
 
-Make = Callable[..., Path]
 Opened = Callable[..., Bundle]
 
 
-def test_the_own_reader_agrees_with_onnx(make_bundle: Make, graph16, tmp_path: Path) -> None:
+def test_the_own_reader_agrees_with_onnx(graph16, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     path = tmp_path / "model.onnx"
     onnx.save(graph16, path)
@@ -35,6 +34,13 @@ def test_products_are_counted_by_precision(tmp_path: Path, opened: Opened) -> No
     # Weights alone in 8 bits are multiplied in float.
     half = ("weight",)
     assert products(opened, tmp_path, "FLOAT", quantized=half) == {"Conv fp32": 1, "MatMul fp32": 1}
+
+
+def test_weights_are_counted_as_they_are_stored(tmp_path: Path, opened: Opened) -> None:
+    pytest.importorskip("onnx")
+    for kind, size in (("FLOAT", 4), ("FLOAT16", 2)):
+        products(opened, tmp_path, kind, quantized=())
+        assert graph_facts(opened(tmp_path / "model.onnx")).weight_bytes == size
 
 
 def products(
@@ -125,8 +131,3 @@ def test_carriers_in_a_circle_end(tmp_path: Path, opened: Opened) -> None:
     path = tmp_path / "model.xml"
     path.write_text(f"<net><layers>{layers}</layers><edges>{edges}</edges></net>")
     assert graph_facts(opened(path)).products == {"MatMul default": 1}
-
-
-def test_a_bundle_tells_its_products(make_bundle: Make) -> None:
-    found = graph_facts(read_bundle(make_bundle(values=5)))
-    assert (found.products, found.weight_bytes) == ({"Conv fp32": 1}, 4 * (3 + 5))

@@ -1,0 +1,1 @@
+"""What stands in model files, read without the packages that wrote them."""
