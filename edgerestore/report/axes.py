@@ -115,6 +115,16 @@ def vertical_grid(axis: Axis, top: float, bottom: float, unit: str, width: int) 
     return parts
 
 
+def horizontal_grid(axis: Axis, left: float, right: float) -> list[Markup]:
+    """Lines at an upright axis's ticks with their values on the left."""
+    parts = []
+    for tick in axis.ticks():
+        y = axis.at(tick)
+        parts.append(line(left, y, right, y, "grid"))
+        parts.append(text(left - 8, y + 4, number(tick), "t", "end"))
+    return parts
+
+
 def _round_step(least: float) -> float:
     if not least > 0 or not math.isfinite(least):
         return 1.0

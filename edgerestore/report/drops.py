@@ -16,12 +16,11 @@ from edgerestore.report.axes import (
 )
 from edgerestore.report.markup import Markup
 from edgerestore.report.shapes import key, mark
-from edgerestore.report.verdicts import signed
+from edgerestore.report.verdicts import UNSEEN_DB, signed
 
 MOST = 16
 """Images drawn; the table has them all."""
 ROW = 24
-UNSEEN_DB = 0.005
 
 Drops = Mapping[str, float]
 """PSNR-Y lost against FP32 in dB, by image."""

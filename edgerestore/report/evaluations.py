@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 from edgerestore.comparison import BundleResult
 from edgerestore.report.drops import Drops, drop_figure, worst_images
-from edgerestore.report.markup import Content, Markup, breakable, folded, joined, table, tag
+from edgerestore.report.markup import NONE, Content, Markup, breakable, folded, joined, table, tag
 from edgerestore.report.verdicts import signed
 
 ROWS = 40
 """Images that the table shows at once; the others unfold."""
-NONE = "\N{EN DASH}"
 
 
 def evaluations_section(evaluations: Sequence[BundleResult]) -> Markup | None:

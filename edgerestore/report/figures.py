@@ -15,7 +15,7 @@ from edgerestore.report.axes import (
     svg,
     vertical_grid,
 )
-from edgerestore.report.markup import Markup, behind, tag
+from edgerestore.report.markup import Markup, behind, decimal, tag
 from edgerestore.report.verdicts import Verdicts
 
 ROW = 62
@@ -56,7 +56,11 @@ def ratio_figure(verdicts: Verdicts, session: Results) -> Markup | None:
             f"Times over that of {reference}",
             ("Bundle", "Median ratio", "From", "To", "Rounds"),
             (
-                [verdicts.label(r.name), *map(_decimal, (r.median, r.low, r.high)), str(r.rounds)]
+                [
+                    verdicts.label(r.name),
+                    *(decimal(x, 3) for x in (r.median, r.low, r.high)),
+                    str(r.rounds),
+                ]
                 for r in ratios
             ),
         ),
@@ -142,10 +146,6 @@ def _strip_row(label: str, samples: np.ndarray, axis: Axis, top: float) -> list[
         box,
         line(median, middle - 13, median, middle + 13, "median"),
     ]
-
-
-def _decimal(value: float | None) -> str:
-    return "\N{EN DASH}" if value is None else f"{value:.3f}"
 
 
 def _samples_ms(result: Result) -> np.ndarray:

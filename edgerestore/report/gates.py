@@ -11,12 +11,22 @@ from edgerestore.report.axes import (
     Axis,
     axis_over,
     both_widths,
+    horizontal_grid,
     line,
-    number,
     svg,
     text,
 )
-from edgerestore.report.markup import Content, Markup, behind, breakable, joined, table, tag
+from edgerestore.report.markup import (
+    NONE,
+    Content,
+    Markup,
+    behind,
+    breakable,
+    decimal,
+    joined,
+    table,
+    tag,
+)
 from edgerestore.report.shapes import mark
 from edgerestore.report.verdicts import readable_time
 
@@ -77,11 +87,10 @@ def _history(seen: Sequence[Verdict]) -> Markup:
 
 def _row(verdict: Verdict) -> list[Content]:
     latency = verdict.latency
-    figures = ["\N{EN DASH}"] * 4
+    figures = [NONE] * 4
     if latency is not None:
-        bounds = (latency.low, latency.high)
-        inner = ("\N{EN DASH}" if x is None else f"{x:.3f}" for x in bounds)
-        figures = [f"{latency.ratio:.3f}", *inner, str(latency.pairs)]
+        inner = (decimal(x, 3) for x in (latency.low, latency.high))
+        figures = [decimal(latency.ratio, 3), *inner, str(latency.pairs)]
     return [
         readable_time(verdict.environment.taken_at),
         breakable(verdict.candidate.given),
@@ -124,9 +133,7 @@ def _frame(width: int, down: Axis, threshold: float) -> list[Markup]:
             class_="band",
         )
     ]  # fmt: skip
-    for tick in down.ticks(6):
-        drawn.append(line(LEFT, down.at(tick), width - MARGIN, down.at(tick), "grid"))
-        drawn.append(text(LEFT - 8, down.at(tick) + 4, number(tick), "t", "end"))
+    drawn += horizontal_grid(down, LEFT, width - MARGIN)
     drawn.append(line(LEFT, down.at(1), width - MARGIN, down.at(1), "one"))
     drawn.append(text(0, 11, "times the baseline's latency", "t small"))
     return drawn

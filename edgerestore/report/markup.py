@@ -19,6 +19,9 @@ class Markup(str):
 
 Content = str | float | None
 
+NONE = "\N{EN DASH}"
+"""Stands in a table where there is no value."""
+
 
 def escaped(content: Content) -> Markup:
     """Text as markup; control characters and direction overrides become U+FFFD."""
@@ -40,6 +43,13 @@ def tag(name: str, *contents: Content, **attributes: Content) -> Markup:
     )
     inner = "".join(escaped(content) for content in contents)
     return Markup(f"<{name}{given}>" if name in VOID else f"<{name}{given}>{inner}</{name}>")
+
+
+def decimal(value: float | None, digits: int = 2) -> str:
+    """A number for a table's cell, its thousands apart."""
+    if value is None:
+        return NONE
+    return f"{value:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def joined(parts: Iterable[Content]) -> Markup:

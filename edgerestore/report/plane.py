@@ -12,18 +12,17 @@ from edgerestore.report.axes import (
     Axis,
     axis_over,
     both_widths,
+    horizontal_grid,
     line,
-    number,
     svg,
     text,
     vertical_grid,
 )
 from edgerestore.report.labels import Box, labelled
-from edgerestore.report.markup import Content, Markup, behind, tag
-from edgerestore.report.verdicts import Verdicts, signed
+from edgerestore.report.markup import Markup, behind, tag
+from edgerestore.report.verdicts import UNSEEN_DB, Verdicts, signed
 
 HEIGHT, LEFT, TOP, BOTTOM = 320, 46, 28, 44
-UNSEEN_DB = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +87,7 @@ def _plane(width: int, points: Sequence[Point], front: Sequence[Point]) -> Marku
     drops = [0.0 if -UNSEEN_DB < drop < 0 else drop for drop in drops]
     across = axis_over(0.0, max(p.ms for p in points) * 1.1, LEFT, width - MARGIN)
     down = axis_over(min([0.0, *drops]), max([*drops, *gates.values()]), TOP, HEIGHT - BOTTOM)
-    grid: list[Content] = []
-    for tick in down.ticks(6):
-        grid.append(line(LEFT, down.at(tick), width - MARGIN, down.at(tick), "grid"))
-        grid.append(text(LEFT - 8, down.at(tick) + 4, number(tick), "t", "end"))
+    grid = horizontal_grid(down, LEFT, width - MARGIN)
     for name, value in gates.items():
         y = down.at(value)
         grid.append(line(LEFT, y, width - MARGIN, y, "gate"))

@@ -8,10 +8,21 @@ from edgerestore.bench.results import Ratio, Result, Results
 from edgerestore.bench.statistics import P90_SAMPLES
 from edgerestore.report.drops import Drops, drop_figure
 from edgerestore.report.figures import latency_figure, ratio_figure
-from edgerestore.report.markup import Content, Markup, breakable, folded, joined, table, tag
+from edgerestore.report.markup import (
+    NONE,
+    Content,
+    Markup,
+    breakable,
+    decimal,
+    folded,
+    joined,
+    table,
+    tag,
+)
 from edgerestore.report.plane import plane_figure
 from edgerestore.report.settings import settings_tables
 from edgerestore.report.verdicts import (
+    UNSEEN_DB,
     BundleAccuracy,
     Standing,
     Verdicts,
@@ -24,7 +35,6 @@ from edgerestore.report.verdicts import (
 
 ROWS = 40
 """Images that the accuracy table shows at once; the others unfold."""
-NONE = "\N{EN DASH}"
 
 
 def summary(verdicts: Verdicts) -> Markup | None:
@@ -86,7 +96,7 @@ def _summary_row(verdicts: Verdicts, session: Results, result: Result) -> list[C
         pill(verdicts.standing(result)),
         _lost(accuracy.mean_drop_db, emulated) if accuracy else NONE,
         _lost(accuracy.worst_drop_db, emulated) if accuracy else NONE,
-        _decimal(latency.p50) if latency else NONE,
+        decimal(latency.p50) if latency else NONE,
         _ratio(ratios.get(result.name)),
     ]
 
@@ -137,7 +147,7 @@ def _totals(group: Sequence[BundleAccuracy]) -> Iterable[list[Content]]:
 
 
 def _accuracy_row(name: str, fp32: float, group: Sequence[BundleAccuracy]) -> list[Content]:
-    cells: list[Content] = [breakable(name), _decimal(fp32)]
+    cells: list[Content] = [breakable(name), decimal(fp32)]
     for item in group:
         scores = {image.name: image for image in item.accuracy.images}
         if name not in scores:
@@ -145,9 +155,9 @@ def _accuracy_row(name: str, fp32: float, group: Sequence[BundleAccuracy]) -> li
             continue
         score = scores[name]
         drop = score.fp32_psnr_y_db - score.psnr_y_db
-        worst = drop >= item.accuracy.worst_drop_db - 1e-9 and drop > 0.005
+        worst = drop >= item.accuracy.worst_drop_db - 1e-9 and drop > UNSEEN_DB
         delta = tag("span", signed(-drop), class_="delta worst" if worst else "delta")
-        cells.append(joined([_decimal(score.psnr_y_db), " ", delta]))
+        cells.append(joined([decimal(score.psnr_y_db), " ", delta]))
     return cells
 
 
@@ -197,20 +207,20 @@ def _time_row(verdicts: Verdicts, result: Result) -> list[Content]:
     name = breakable(verdicts.label(result.name))
     if latency is None:
         return [name, *([NONE] * 8)]
-    host: Content = _decimal(result.peak_host_mib, 0)
+    host: Content = decimal(result.peak_host_mib, 0)
     if result.peak_host_mib and result.host_mib_before_load:
         grown = result.peak_host_mib - result.host_mib_before_load
         host = joined([host, " ", tag("span", f"(+{grown:.0f})", class_="delta")])
     return [
         name,
-        _decimal(latency.p50),
-        _decimal(latency.p90),
+        decimal(latency.p50),
+        decimal(latency.p90),
         str(latency.samples),
-        _decimal(result.megapixels_per_s),
-        _decimal(result.first_ms),
-        _decimal(result.load_ms, 0),
+        decimal(result.megapixels_per_s),
+        decimal(result.first_ms),
+        decimal(result.load_ms, 0),
         host,
-        _decimal(result.peak_device_mib, 0),
+        decimal(result.peak_device_mib, 0),
     ]
 
 
@@ -266,9 +276,3 @@ def _size(value: int | None) -> str:
         return NONE
     text = quantity(value)
     return f"{text}B" if " " in text else f"{text} B"
-
-
-def _decimal(value: float | None, digits: int = 2) -> str:
-    return (
-        NONE if value is None else f"{value:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-    )

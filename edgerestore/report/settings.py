@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edgerestore.bench.results import Result, Results
-from edgerestore.report.markup import Content, Markup, breakable, joined, table
+from edgerestore.report.markup import Content, Markup, breakable, decimal, joined, table
 from edgerestore.report.verdicts import Verdicts
-
-NONE = "\N{EN DASH}"
 
 
 def settings_tables(verdicts: Verdicts, session: Results) -> Markup:
@@ -41,9 +39,9 @@ def _flows(verdicts: Verdicts, result: Result) -> Iterable[list[Content]]:
                 breakable(verdicts.label(result.name)),
                 str(flow.streams),
                 str(flow.batch),
-                _number(flow.megapixels_per_s),
-                _number(flow.images_per_s),
-                _number(flow.peak_host_mib, 0),
+                decimal(flow.megapixels_per_s),
+                decimal(flow.images_per_s),
+                decimal(flow.peak_host_mib, 0),
             ]
 
 
@@ -54,9 +52,9 @@ def _picture(verdicts: Verdicts, result: Result) -> Iterable[list[Content]]:
             breakable(verdicts.label(result.name)),
             f"{whole.picture}, {whole.width} x {whole.height}",
             str(whole.tiles),
-            _number(whole.ms.p50),
-            _number(whole.network_ms.p50 if whole.network_ms else None),
-            _number(whole.megapixels_per_s),
+            decimal(whole.ms.p50),
+            decimal(whole.network_ms.p50 if whole.network_ms else None),
+            decimal(whole.megapixels_per_s),
         ]
 
 
@@ -65,11 +63,7 @@ def _energy(verdicts: Verdicts, result: Result) -> Iterable[list[Content]]:
         yield [
             breakable(verdicts.label(result.name)),
             spent.sensor,
-            _number(spent.idle_watts),
-            _number(spent.watts),
-            _number(spent.joules_per_megapixel),
+            decimal(spent.idle_watts),
+            decimal(spent.watts),
+            decimal(spent.joules_per_megapixel),
         ]
-
-
-def _number(value: float | None, digits: int = 2) -> str:
-    return NONE if value is None else f"{value:.{digits}f}"

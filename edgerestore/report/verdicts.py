@@ -10,6 +10,9 @@ from edgerestore.bench.results import LatencyMs, Ratio, Result, Results, gate_mi
 from edgerestore.bundle import Accuracy
 from edgerestore.errors import InputError
 
+UNSEEN_DB = 0.005
+"""A difference that two decimals do not show."""
+
 GOOD, UNPROVEN, BAD = "good", "unproven", "bad"
 MINUS = "\N{MINUS SIGN}"
 
@@ -183,7 +186,7 @@ def _speed(ratio: Ratio, against: str) -> str:
 
 def _loss(accuracy: Accuracy) -> str:
     worst = max(accuracy.images, key=lambda i: i.fp32_psnr_y_db - i.psnr_y_db)
-    if max(abs(accuracy.mean_drop_db), accuracy.worst_drop_db) < 0.005:
+    if max(abs(accuracy.mean_drop_db), accuracy.worst_drop_db) < UNSEEN_DB:
         return "keeps the FP32 network's accuracy on every image"
     return (
         f"loses {signed(accuracy.mean_drop_db)} dB on average and "
