@@ -196,7 +196,7 @@ def throughput_of(seen: Measurement, setting: Setting) -> Throughput:
     opened, closed = seen.opened, seen.closed
     if seen.status != "measured" or opened is None or closed is None:
         return row
-    seconds = latency_of([ns for turn in seen.turns_ns for ns in turn]).p50 / 1e3
+    seconds = latency_of(seen.samples_ns).p50 / 1e3
     inferences = throughput.ROUNDS * setting.streams
     return msgspec.structs.replace(
         row,
@@ -220,7 +220,7 @@ def restored_of(seen: Measurement, bundle: Bundle, picture: Path) -> Restored:
     )
     if seen.status != "measured" or seen.opened is None:
         return row
-    whole = latency_of([ns for turn in seen.turns_ns for ns in turn])
+    whole = latency_of(seen.samples_ns)
     return msgspec.structs.replace(
         row,
         ms=whole,

@@ -86,6 +86,11 @@ class Measurement:
         """Samples in all turns."""
         return sum(len(turn) for turn in self.turns_ns)
 
+    @property
+    def samples_ns(self) -> list[int]:
+        """The samples of all turns, one after the other."""
+        return [ns for turn in self.turns_ns for ns in turn]
+
 
 def measure(
     candidates: Sequence[Candidate], plan: Plan, progress: Progress = lambda _: None

@@ -23,11 +23,9 @@ from edgerestore.bench.statistics import (
     percentile,
 )
 from edgerestore.bundle import Accuracy, Parity
-from edgerestore.errors import InputError
 from edgerestore.files import write_beside
 
 SCHEMA = 1
-MAX_BYTES = 256 << 20
 
 
 class LatencyMs(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,7 +169,7 @@ def result_of(seen: Measurement, bundle: str, costs: Costs | None = None) -> Res
     opened, closed = seen.opened, seen.closed
     if seen.status != "measured" or opened is None or closed is None:
         return row
-    latency = latency_of([ns for turn in seen.turns_ns for ns in turn])
+    latency = latency_of(seen.samples_ns)
     return msgspec.structs.replace(
         row,
         runtime=opened.runtime,
@@ -265,21 +263,3 @@ def short_names(results: Sequence[Result]) -> dict[str, str]:
 def write_results(path: Path, results: Results) -> None:
     """Writes the file whole or not at all."""
     write_beside(path, msgspec.json.encode(results) + b"\n")
-
-
-def read_results(path: Path) -> Results:
-    """Reads a results file. Raises InputError naming it, and the field that is wrong."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MiB, not a results file")
-    try:
-        results = msgspec.json.decode(data, type=Results)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a results file of 'edgerestore bench': {error}") from error
-    if results.schema != SCHEMA:
-        raise InputError(f"{path}: schema {results.schema}, but this edgerestore reads {SCHEMA}")
-    return results

@@ -156,13 +156,13 @@ def _achieved(
     for reference in peaks:
         # How many times longer a multiplication takes in the bundle than at the peak.
         times = paired_ratios(seen.turns_ns, reference.turns_ns) * MACS / max(macs, 1)
-        interval = median_interval(times)
+        reached = median_interval(times).inverse()
         fractions.append(
             Fraction(
                 precision=reference.candidate.name,
-                median=1 / interval.median,
-                low=None if interval.high is None else 1 / interval.high,
-                high=None if interval.low is None else 1 / interval.low,
+                median=reached.median,
+                low=reached.low,
+                high=reached.high,
             )
         )
     return Achieved(
@@ -189,7 +189,7 @@ def _roof(
     ]
     multiplying, moving, took = np.array(rounds).T
     # How many times longer the bundle takes, in each round, than either allows.
-    interval = median_interval(took / np.maximum(multiplying, moving))
+    reached = median_interval(took / np.maximum(multiplying, moving)).inverse()
     slower = max(np.median(multiplying), np.median(moving))
     return Roof(
         precision=counts.candidate.name,
@@ -197,9 +197,9 @@ def _roof(
         macs_per_byte=macs / moved,
         bound="memory" if np.median(moving) > np.median(multiplying) else "multiplications",
         gmacs_per_s=float(macs / slower),
-        median=1 / interval.median,
-        low=None if interval.high is None else 1 / interval.high,
-        high=None if interval.low is None else 1 / interval.low,
+        median=reached.median,
+        low=reached.low,
+        high=reached.high,
     )
 
 
@@ -211,4 +211,4 @@ def bytes_moved(costs: Costs) -> int:
 
 
 def _billions_per_s(amount: int, seen: Measurement) -> float:
-    return amount / latency_of([ns for turn in seen.turns_ns for ns in turn]).p50 / 1e6
+    return amount / latency_of(seen.samples_ns).p50 / 1e6

@@ -26,6 +26,12 @@ class Interval:
     low: float | None
     high: float | None
 
+    def inverse(self) -> Interval:
+        """Of one over each value: a slowdown's is a fraction reached."""
+        low = None if self.high is None else 1 / self.high
+        high = None if self.low is None else 1 / self.low
+        return Interval(1 / self.median, low, high)
+
 
 def percentile(samples: Sequence[int], percent: float) -> float:
     """The smallest sample that ``percent`` of all samples do not exceed (nearest rank)."""

@@ -69,5 +69,5 @@ def medians_ms(bundles: Sequence[Bundle], plan: Plan, threads: int) -> list[floa
     """Latencies of bundles in turns of one run; infinite where one cannot be measured."""
     names = [str(bundle.path) for bundle in bundles]
     seen = measure([Candidate(name, worker_command(Path(name), threads)) for name in names], plan)
-    every = [[ns for turn in item.turns_ns for ns in turn] for item in seen]
+    every = (item.samples_ns for item in seen)
     return [float(np.median(ns)) / 1e6 if ns else math.inf for ns in every]

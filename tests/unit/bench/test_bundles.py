@@ -8,10 +8,10 @@ import pytest
 
 from edgerestore.bench.bundles import bench_bundles, unique
 from edgerestore.bench.harness import Plan
-from edgerestore.bench.results import read_results
 from edgerestore.bench.sensors.finding import find_sensors
 from edgerestore.cli import main
 from edgerestore.errors import BundleError, InputError
+from edgerestore.report.reading import KINDS, read_files
 
 Make = Callable[..., Path]
 
@@ -107,7 +107,8 @@ def test_the_verb_prints_the_contract(
     assert bundle["operators"] == {"Conv": 1, "DepthToSpace": 1}
     assert bundle["throughput"] == bundle["energy"] == []
     assert bundle["restored"] is bundle["opening"] is None
-    assert read_results(out).bundles[0].latency_ms is not None
+    (session,) = read_files([out], KINDS).sessions
+    assert session.bundles[0].latency_ms is not None
 
 
 def test_the_tables_fit_80_columns(

@@ -12,12 +12,11 @@ from edgerestore.bench.results import (
     gate_missed,
     latency_of,
     ratios_of,
-    read_results,
     result_of,
     write_results,
 )
 from edgerestore.bundle import Accuracy
-from edgerestore.errors import InputError
+from edgerestore.report.reading import KINDS, read_files
 
 PLAN = Plan(samples=64)
 
@@ -98,27 +97,4 @@ def test_a_file_is_read_back_as_it_was_written(tmp_path: Path) -> None:
         warnings=[],
     )
     write_results(tmp_path / "r.json", results)
-    assert read_results(tmp_path / "r.json") == results
-
-
-@pytest.mark.parametrize(
-    ("data", "says"),
-    [
-        (b"\xff\xfe", "not a results file"),
-        (b"{}", "bundles"),
-        (b'{"bundles": 3}', "bundles"),
-        (b"[" * 100_000, "not a results file"),
-    ],
-    ids=["binary", "empty", "wrong type", "deep"],
-)
-def test_another_file_is_refused_by_name(tmp_path: Path, data: bytes, says: str) -> None:
-    path = tmp_path / "r.json"
-    path.write_bytes(data)
-    with pytest.raises(InputError, match=says) as caught:
-        read_results(path)
-    assert str(path) in str(caught.value)
-
-
-def test_an_absent_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
-        read_results(tmp_path / "none.json")
+    assert read_files([tmp_path / "r.json"], KINDS).sessions == [results]
