@@ -7,10 +7,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from edgerestore.bench.machine import nvidia
+from edgerestore.bench.machine import MIB, nvidia
 from edgerestore.bench.runtime_memory import RuntimeMemory
-
-MIB = 1 << 20
 
 _STATUS = Path("/proc/self/status")
 

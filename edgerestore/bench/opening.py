@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from edgerestore.bench.machine import MIB
 from edgerestore.bench.process import child_environment
 
 if TYPE_CHECKING:
     from edgerestore.bundle import Bundle
 
 TIMEOUT_S = 1800.0
-MIB = 1 << 20
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from edgerestore.bench.machine import MIB
 from edgerestore.bench.machine.files import ROOT, text
-
-MIB = 1 << 20
 
 _CGROUP = "sys/fs/cgroup"
 _NO_LIMIT = 1 << 60
