@@ -18,7 +18,6 @@ from edgerestore.backends.base import open_session
 from edgerestore.bench.bundles import bench_bundles
 from edgerestore.bench.harness import Plan
 from edgerestore.bench.profile import profile_bundle
-from edgerestore.bench.profile.reading import READERS
 from edgerestore.bench.results import Results, write_results
 from edgerestore.build import build_bundles
 from edgerestore.build.request import find_target, job_from
@@ -96,11 +95,7 @@ def run_demo(out: Path, report: Report = lambda stage: None) -> DemoResult:
     bench = bench_bundles([b.path for b in made], Plan(seconds=BENCH_SECONDS))
     write_results(out / "results.json", bench)
     report("profiling")
-    profiles = [
-        profile_bundle(b.path)
-        for b in executable
-        if b.manifest.target.backend in READERS and b.manifest.precision in PROFILED
-    ]
+    profiles = [profile_bundle(b.path) for b in executable if b.manifest.precision in PROFILED]
     report("writing the report")
     page = out / "report.html"
     write_report(

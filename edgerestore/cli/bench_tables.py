@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from edgerestore.cli.output import console, count, table
+from edgerestore.cli.output import console, count, fold_only, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,11 +40,7 @@ def tables(results: Results) -> list[Table]:
         _pictures(results.bundles, names),
         _energy(results.bundles, names),
     ]
-    for one in made:
-        for number, column in enumerate(one.columns):
-            # A long name may fold; a number that does cannot be read.
-            column.no_wrap = bool(number) and column.header != SENSOR
-    return [one for one in made if one.row_count]
+    return [fold_only(one, SENSOR) for one in made if one.row_count]
 
 
 def _costs(bundles: list[Result], names: dict[str, str], model: str | None) -> Table:

@@ -69,6 +69,16 @@ def table(title: str, *columns: str) -> Table:
     return made
 
 
+def fold_only(made: Table, *headers: str) -> Table:
+    """The table with its first column and these ones folding where the terminal is narrow.
+
+    A long name may fold; a number that does cannot be read.
+    """
+    for number, column in enumerate(made.columns):
+        column.no_wrap = number > 0 and column.header not in headers
+    return made
+
+
 @contextmanager
 def progress(*, shown: bool = True) -> Iterator[Progress]:
     """Progress on standard error, shown on a terminal only, and only if it is to be."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgerestore.cli.options import Threads
-from edgerestore.cli.output import Json, console, count, print_json, progress, table
+from edgerestore.cli.output import Json, console, count, fold_only, print_json, progress, table
 
 if TYPE_CHECKING:
     from edgerestore.bench.profile import Profile
@@ -141,7 +141,4 @@ def _show_roofline(found: Roofline) -> None:
         )
     against.add_row("peak, GMAC/s", "", *(f"{peak.gmacs_per_s:.1f}" for peak in found.peaks))
     for made in (against, roofs):
-        for number, column in enumerate(made.columns):
-            # A long name may fold; a number that does cannot be read.
-            column.no_wrap = bool(number)
-        console().print(made)
+        console().print(fold_only(made))
