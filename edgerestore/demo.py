@@ -25,13 +25,13 @@ from edgerestore.bundle import Bundle, read_bundle
 from edgerestore.checking import check_bundle
 from edgerestore.errors import MissingPartError
 from edgerestore.evaluation import ImagePair, read_pairs
-from edgerestore.files import replacing
+from edgerestore.files import replacing, write_beside
 from edgerestore.models import find_model
 from edgerestore.recipe import Target
 from edgerestore.recipe.scalars import PrecisionName
 from edgerestore.report.differences import Difference, difference
 from edgerestore.report.further import Further
-from edgerestore.report.html import write_report
+from edgerestore.report.html import report_html
 from edgerestore.report.pictures import Picture
 from edgerestore.report.verdicts import BundleAccuracy
 from edgerestore.shipped import shipped_folder
@@ -97,9 +97,7 @@ def run_demo(out: Path, report: Report = lambda stage: None) -> DemoResult:
     report("profiling")
     profiles = [profile_bundle(b.path) for b in executable if b.manifest.precision in PROFILED]
     report("writing the report")
-    page = out / "report.html"
-    write_report(
-        page,
+    page = report_html(
         title=f"{MODEL}: from PyTorch to the device",
         model=_facts(made),
         bench=bench,
@@ -115,7 +113,8 @@ def run_demo(out: Path, report: Report = lambda stage: None) -> DemoResult:
         ),
         notes=_notes(made, pair, bicubic_psnr_y_db, scores),
     )
-    return DemoResult(page, made, picture, bicubic_psnr_y_db, scores, bench)
+    write_beside(out / "report.html", page.encode())
+    return DemoResult(out / "report.html", made, picture, bicubic_psnr_y_db, scores, bench)
 
 
 def _build(out: Path, report: Report) -> list[Bundle]:

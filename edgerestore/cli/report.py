@@ -46,7 +46,8 @@ def report(
     Takes, in any mixture, what bench, evaluate, profile, gate and decide write.
     """
     from edgerestore.bench.comparable import check_comparable
-    from edgerestore.report.html import write_report
+    from edgerestore.files import write_beside
+    from edgerestore.report.html import report_html
     from edgerestore.report.reading import KINDS, Kind, read_files
     from edgerestore.report.verdicts import accuracies_of
 
@@ -54,8 +55,7 @@ def report(
     read = read_files(results, (decision, *KINDS))
     check_comparable(read.places, across=across)
     pictures, differences = _pictures(picture or [])
-    write_report(
-        out,
+    page = report_html(
         title=title or TITLE,
         model=read.facts,
         bench=read.sessions,
@@ -64,6 +64,7 @@ def report(
         notes=read.notes,
         further=read.further(differences),
     )
+    write_beside(out, page.encode())
     if as_json:
         print_json({"report": out})
     else:

@@ -9,7 +9,8 @@ import msgspec
 from edgerestore.bench.results import Result, Results
 from edgerestore.decide.decision import Decided
 from edgerestore.decide.result import Decision, Limits
-from edgerestore.report.html import write_report
+from edgerestore.files import write_beside
+from edgerestore.report.html import report_html
 from edgerestore.report.verdicts import accuracies_of
 
 
@@ -17,8 +18,7 @@ def write_page(path: Path, decided: Decided) -> None:
     """Writes the file whole or not at all. What keeps the decision's limits is in its figures."""
     decision, limits = decided.decision, decided.decision.limits
     results = _judged(decided.results, limits)
-    write_report(
-        path,
+    page = report_html(
         title=f"{decision.model} on {decision.target}: {headline(decision)}",
         model={
             "answer": decision.answer,
@@ -32,6 +32,7 @@ def write_page(path: Path, decided: Decided) -> None:
         accuracy=accuracies_of([results]),
         notes=decision.reasons,
     )
+    write_beside(path, page.encode())
 
 
 def headline(decision: Decision) -> str:

@@ -1,1 +1,1 @@
-"""Results as one HTML file that opens anywhere: ``html.write_report`` makes it."""
+"""Results as one HTML file that opens anywhere: ``html.report_html`` makes it."""

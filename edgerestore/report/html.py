@@ -1,4 +1,4 @@
-"""Writes the report: one file, nothing fetched, nothing executed that is not ours."""
+"""Makes the report: one file, nothing fetched, nothing executed that is not ours."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import base64
 import hashlib
 import importlib.resources
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from string import Template
 
 from edgerestore.bench.results import Results
-from edgerestore.files import write_beside
 from edgerestore.report.conditions import conditions
 from edgerestore.report.differences import Difference, heat_maps
 from edgerestore.report.evaluations import evaluations_section
@@ -32,36 +30,6 @@ NOTHING = Further()
 UNITS = {"macs": "MACs", "params": "parameters", "psnr_y_db": "PSNR-Y dB"}
 
 
-def write_report(
-    path: Path,
-    *,
-    title: str,
-    model: Mapping[str, object] | None = None,
-    bench: Results | Sequence[Results] | None = None,
-    accuracy: Sequence[BundleAccuracy] | None = None,
-    pictures: Sequence[Picture] = (),
-    notes: Sequence[str] = (),
-    further: Further = NOTHING,
-) -> None:
-    """Writes the file whole or not at all.
-
-    ``model`` holds the facts under the title, in order. What is None or empty has no
-    section. A bundle that is unverified or below its accuracy gate appears without latency,
-    whatever ``bench`` says. The page needs no network, refuses to use one (its policy allows
-    only its own script and style) and shows all text as text.
-    """
-    page = report_html(
-        title=title,
-        model=model,
-        bench=bench,
-        accuracy=accuracy,
-        pictures=pictures,
-        notes=notes,
-        further=further,
-    )
-    write_beside(path, page.encode())
-
-
 def report_html(
     *,
     title: str,
@@ -72,7 +40,13 @@ def report_html(
     notes: Sequence[str] = (),
     further: Further = NOTHING,
 ) -> str:
-    """The text that ``write_report`` writes."""
+    """The whole page, which needs nothing beside it.
+
+    ``model`` holds the facts under the title, in order. What is None or empty has no
+    section. A bundle that is unverified or below its accuracy gate appears without latency,
+    whatever ``bench`` says. The page needs no network, refuses to use one (its policy allows
+    only its own script and style) and shows all text as text.
+    """
     verdicts = Verdicts(sessions_of(bench), accuracy or [])
     sections: list[tuple[str, str, Markup | None]] = [
         ("summary", "In short", summary(verdicts)),

@@ -95,7 +95,6 @@ def manifest(small_manifest: Callable[..., Manifest]) -> Callable[..., Manifest]
         psnr_db: tuple[float, ...] | None = (37.0, 33.0),
         data: str = "Set2",
         drop_db: float = 0.0,
-        options: dict[str, str] | None = None,
     ) -> Manifest:
         made = small_manifest(
             path,
@@ -109,7 +108,6 @@ def manifest(small_manifest: Callable[..., Manifest]) -> Callable[..., Manifest]
         return replace(
             made,
             costs=replace(made.costs, macs=macs, operators=operators or {"Conv": 1}),
-            target=replace(made.target, options=options or {}),
         )
 
     return make

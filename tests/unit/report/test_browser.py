@@ -14,7 +14,7 @@ import pytest
 
 from edgerestore.bench.results import Results
 from edgerestore.report.further import Further
-from edgerestore.report.html import write_report
+from edgerestore.report.html import report_html
 from edgerestore.report.pictures import Picture
 from edgerestore.report.verdicts import accuracies_of
 
@@ -56,10 +56,11 @@ def page(
 ) -> Path:
     results = make_results()
     path = tmp_path / "report.html"
-    write_report(
-        path, title="A report with a rather long title, for the phone", bench=results,
+    html = report_html(
+        title="A report with a rather long title, for the phone", bench=results,
         accuracy=accuracies_of([results]), pictures=some_pictures, further=some_further,
     )  # fmt: skip
+    path.write_text(html, encoding="utf-8")
     return path
 
 

@@ -15,7 +15,7 @@ from edgerestore.bench.results import Result, Results, write_results
 from edgerestore.bundle import Accuracy, ImageScore
 from edgerestore.cli import main
 from edgerestore.errors import InputError
-from edgerestore.report.html import report_html, write_report
+from edgerestore.report.html import report_html
 from edgerestore.report.pictures import Picture
 from edgerestore.report.verdicts import BundleAccuracy, accuracies_of
 
@@ -193,10 +193,15 @@ def test_one_picture_alone_needs_no_divider(some_pictures: list[Picture]) -> Non
     assert "input" not in page.tags
 
 
-def test_nothing_is_left_where_it_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
-        write_report(tmp_path / "file" / "r.html", title="x")
+def test_nothing_is_left_where_it_cannot_be_written(
+    make_results: MakeResults, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_results(tmp_path / "r.json", make_results())
+    out = tmp_path / "r.json" / "report.html"
+    assert main(["report", str(tmp_path / "r.json"), "--out", str(out)]) == 3
+    said = capsys.readouterr().err
+    assert "cannot be written" in said
+    assert said.count("\n") == 1
 
 
 def test_the_verb_reads_results_and_writes_the_page(
