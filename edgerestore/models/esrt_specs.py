@@ -12,7 +12,7 @@ _COMMON: dict[str, Any] = {
     "factory": "edgerestore.models.esrt:build",
     "tile": 48,
     "size_rule": SizeRule(minimum=4),
-    "keep_float": ("head", "tail", "skip"),
+    "keep_float": ("head", "reduce", "body_conv", "tail", "skip"),
 }
 _PARAMS = {2: 677_771, 3: 770_251, 4: 751_755}
 """Of the published networks, by scale."""
