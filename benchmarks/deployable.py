@@ -15,11 +15,11 @@ from pathlib import Path
 
 import msgspec
 import peers
+from documents import write_document
 
 from edgerestore.bench.environment import Watch, warnings
 from edgerestore.bench.harness import Candidate, Plan, measure
 from edgerestore.bench.results import Results, ratios_of, result_of
-from edgerestore.files import write_beside
 
 GOALS = {"esrt_x4": 1.25, "drt": 1.25, "drsformer": 1.5}
 """Latency of the reference form over the deployable one in OpenVINO FP32, to reach."""
@@ -37,8 +37,8 @@ def main() -> int:
     """Prepares, measures and writes; returns 1 where a goal is missed."""
     given = _arguments()
     measured = {model: _measure(model, given.seconds, given.threads) for model in given.models}
-    document = msgspec.json.format(msgspec.json.encode(measured), indent=1)
-    write_beside(given.out, document + b"\n")
+    known = msgspec.json.decode(given.out.read_bytes()) if given.out.exists() else {}
+    write_document(given.out, known | msgspec.to_builtins(measured))
     reached = [_show(model, results) for model, results in measured.items()]
     print(f"written to {given.out}")
     return 0 if all(reached) else 1

@@ -152,26 +152,23 @@ def _achieved(
     bundle: Bundle, seen: Measurement, peaks: Sequence[Measurement], memory: Measurement
 ) -> Achieved:
     macs = bundle.manifest.costs.macs
-    fractions = []
-    for reference in peaks:
-        # How many times longer a multiplication takes in the bundle than at the peak.
-        times = paired_ratios(seen.turns_ns, reference.turns_ns) * MACS / max(macs, 1)
-        reached = median_interval(times).inverse()
-        fractions.append(
-            Fraction(
-                precision=reference.candidate.name,
-                median=reached.median,
-                low=reached.low,
-                high=reached.high,
-            )
-        )
     return Achieved(
         bundle=str(bundle.path),
         name=seen.candidate.name,
         macs=macs,
         gmacs_per_s=_billions_per_s(macs, seen),
-        of_peak=fractions,
+        of_peak=[fraction_of(seen, macs, peak) for peak in peaks],
         roof=_roof(bundle, seen, peaks, memory),
+    )
+
+
+def fraction_of(seen: Measurement, macs: int, peak: Measurement) -> Fraction:
+    """What ``seen``, of so many multiplications, reaches of a peak's; both of one run."""
+    # How many times longer a multiplication takes than at the peak.
+    times = paired_ratios(seen.turns_ns, peak.turns_ns) * MACS / max(macs, 1)
+    reached = median_interval(times).inverse()
+    return Fraction(
+        precision=peak.candidate.name, median=reached.median, low=reached.low, high=reached.high
     )
 
 
