@@ -25,7 +25,7 @@ from edgerestore.recipe.patterns import names_module
 from edgerestore.shipped import shipped_toml
 
 LOWEST_PSNR_DB = 35.0
-KEEP = (*MODELS["esrt_s_x2"].keep_float, "body_conv", "mix", "blocks.0.low.*")
+KEEP = (*MODELS["esrt_s_x2"].keep_float, "mix", "blocks.0.low.*")
 PAIRS = ("QuantizeLinear", "DequantizeLinear")
 ANY, SYMMETRIC = Int8Rules(), Int8Rules(symmetric=True)
 OPENVINO = Int8Rules(symmetric_factors=True)
@@ -110,8 +110,8 @@ def test_kept_modules_read_float_and_the_others_do_not(calibrated16: Calibrated)
         (quantized if "DequantizeLinear" in makers else kept).add(module)
         if is_kept(module):
             assert not makers & set(PAIRS), node.name
-    assert {"head", "tail.whole", "mix", "body_conv", "blocks.0.low.conv"} <= kept
-    assert {"blocks.0.entry.conv", "blocks.1.low.conv", "reduce"} <= quantized
+    assert {"head", "tail.whole", "mix", "reduce", "blocks.0.low.conv"} <= kept
+    assert {"blocks.0.entry.conv", "blocks.1.low.conv", "blocks.1.fuse"} <= quantized
 
 
 def test_onnx_route_runs_in_onnx_runtime_near_float32(
@@ -152,19 +152,19 @@ def test_openvino_route_keeps_the_same_modules(calibrated16: Calibrated, tmp_pat
             module = operator.get_friendly_name().partition("#")[0]
             maker = operator.input_value(0).get_node().get_type_name()
             (quantized if maker == "FakeQuantize" else kept).add(module)
-    assert {"head", "tail.whole", "mix", "body_conv", "blocks.0.low.conv"} <= kept
+    assert {"head", "tail.whole", "mix", "reduce", "blocks.0.low.conv"} <= kept
     assert {"blocks.0.entry.conv", "blocks.1.low.conv"} <= quantized
 
 
 def test_further_modules_stay_in_float_without_another_calibration(
     calibrated16: Calibrated,
 ) -> None:
-    fewer = calibrated16.plan(ANY, ("reduce", "blocks.1.*"))
+    fewer = calibrated16.plan(ANY, ("blocks.0.fuse", "blocks.1.*"))
     modules = {product.module for product in fewer.products}
-    assert "reduce" not in modules
+    assert "blocks.0.fuse" not in modules
     assert not any(module.startswith("blocks.1.") for module in modules)
-    only = calibrated16.plan(ANY, only="reduce")
-    assert [product.module for product in only.products] == ["reduce"]
+    only = calibrated16.plan(ANY, only="blocks.0.fuse")
+    assert [product.module for product in only.products] == ["blocks.0.fuse"]
 
 
 @pytest.fixture(scope="module")
