@@ -78,28 +78,11 @@ def main() -> int:
         _warm(folder, candidates)
         if given.prepare:
             continue
-        plan, watch = Plan(seconds=given.seconds), Watch()
-        peaks = [Candidate(name, command("openvino", name, given.threads)) for name in PEAKS]
-        seen = measure([*candidates, *peaks], plan)
-        environment = watch.finish(sum(m.closed.cpu_seconds for m in seen if m.closed))
-        seen, tops = seen[: -len(peaks)], seen[-len(peaks) :]
-        results = Results(
-            bundles=_rows(folder, seen, wanted),
-            environment=environment,
-            ratios=ratios_of(seen, plan),
-            protocol={"model": model, "threads": given.threads, "weights": "random"},
-            warnings=warnings(environment),
-        )
-        reached_of = _of_peaks(model, seen, tops)
-        measured[model] = msgspec.to_builtins(results) | {"of_peak": reached_of}
+        results, fractions = _measure(given, model, folder, candidates, wanted)
+        measured[model] = msgspec.to_builtins(results) | {"of_peak": fractions}
         write_document(given.out, measured)
         write_plot(given.out.with_suffix(".svg"), measured)
-        reached = _show(model, results) and reached
-        for row in reached_of:
-            print(
-                f"  {row['name']}: {row['gmacs']:.2f} GMACs at {100 * row['median']:.0f} % of "
-                f"{row['peak_gmacs_per_s']:.0f} GMAC/s, the peak in {row['precision']}"
-            )
+        reached = _show(model, results, fractions) and reached
     return 0 if reached else 1
 
 
@@ -144,6 +127,29 @@ def _warm(folder: Path, candidates: list[Candidate]) -> None:
             done.write_text(f"{seen.status} {seen.reason or ''}\n", encoding="utf-8")
 
 
+def _measure(
+    given: argparse.Namespace,
+    model: str,
+    folder: Path,
+    candidates: list[Candidate],
+    wanted: dict[str, tuple[str, str]],
+) -> tuple[Results, list[dict[str, Any]]]:
+    """One interleaved run of all candidates and of the machine's peaks."""
+    plan, watch = Plan(seconds=given.seconds), Watch()
+    peaks = [Candidate(name, command("openvino", name, given.threads)) for name in PEAKS]
+    every = measure([*candidates, *peaks], plan)
+    environment = watch.finish(sum(m.closed.cpu_seconds for m in every if m.closed))
+    seen, tops = every[: -len(peaks)], every[-len(peaks) :]
+    results = Results(
+        bundles=_rows(folder, seen, wanted),
+        environment=environment,
+        ratios=ratios_of(seen, plan),
+        protocol={"model": model, "threads": given.threads, "weights": "random"},
+        warnings=warnings(environment),
+    )
+    return results, of_peaks(model, seen, tops)
+
+
 def _rows(
     folder: Path, seen: list[Measurement], wanted: dict[str, tuple[str, str]]
 ) -> list[Result]:
@@ -161,9 +167,7 @@ def _rows(
     return rows
 
 
-def _of_peaks(
-    model: str, seen: list[Measurement], peaks: list[Measurement]
-) -> list[dict[str, Any]]:
+def of_peaks(model: str, seen: list[Measurement], peaks: list[Measurement]) -> list[dict[str, Any]]:
     """Multiplications of a second over what one large product does in it, 0 to 1."""
     spec = find_model(model)
     network = build_network(spec)
@@ -186,7 +190,7 @@ def _of_peaks(
     return rows
 
 
-def _show(model: str, results: Results) -> bool:
+def _show(model: str, results: Results, fractions: list[dict[str, Any]]) -> bool:
     factors = {ratio.name: ratio.median for ratio in results.ratios}
     print(f"{model}:")
     for row in results.bundles:
@@ -201,6 +205,11 @@ def _show(model: str, results: Results) -> bool:
     for name, goal in GOALS[model].items():
         word = "reached" if factors.get(name, 0.0) >= goal else "MISSED"
         print(f"  goal {name}: {factors.get(name, 0.0):.2f} of at least {goal}: {word}")
+    for part in fractions:
+        print(
+            f"  {part['name']}: {part['gmacs']:.2f} GMACs at {100 * part['median']:.0f} % of "
+            f"{part['peak_gmacs_per_s']:.0f} GMAC/s, the peak in {part['precision']}"
+        )
     return all(factors.get(name, 0.0) >= goal for name, goal in GOALS[model].items())
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from edgerestore.bench.harness import Candidate, Measurement
+
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 MEASURED = {
     "drt": {
@@ -31,7 +33,7 @@ def on_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The benchmarks import each other as scripts do."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield
-    for name in ("documents", "int8_plot", "peer_files", "peers"):
+    for name in ("documents", "int8", "int8_plot", "peer_files", "peers"):
         sys.modules.pop(name, None)
 
 
@@ -78,3 +80,24 @@ def test_a_graph_s_size_counts_its_weights(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(bytes(size))
     assert peer_files.file_bytes(tmp_path / "model.xml") == 110
     assert peer_files.file_bytes(tmp_path / "g.onnx") == 77
+
+
+def test_what_runs_is_held_against_the_peak_of_its_precision() -> None:
+    import int8
+
+    def seen(name: str, ns: int) -> Measurement:
+        return Measurement(Candidate(name, ()), turns_ns=[[ns] * 4] * 8)
+
+    found = int8.of_peaks(
+        "esrt_x4",
+        [seen(int8.OURS, 16_000_000), seen(int8.PLAIN, 40_000_000)],
+        [seen("int8", 4_000_000), seen("fp32", 16_000_000)],
+    )
+    assert [(row["name"], row["precision"]) for row in found] == [
+        (int8.OURS, "int8"), (int8.PLAIN, "fp32"),
+    ]  # fmt: skip
+    ours, plain = found
+    # The joined convolutions of the deployable form are fewer multiplications.
+    assert 0 < ours["gmacs"] < plain["gmacs"]
+    assert plain["peak_gmacs_per_s"] == pytest.approx(1024**3 / 16e6)
+    assert plain["median"] == pytest.approx(plain["gmacs"] / 0.040 / plain["peak_gmacs_per_s"])
