@@ -9,6 +9,7 @@ from edgerestore.bundle import read_bundle
 from edgerestore.errors import RecipeError
 from edgerestore.gate.accepted import Accept, read_accepted
 from edgerestore.gate.facts import Fact, compare_facts
+from edgerestore.graphs.facts import graph_facts
 
 Make = Callable[..., Path]
 
@@ -136,3 +137,8 @@ def test_a_wrong_file_is_one_line_that_names_it(tmp_path: Path, text: str, says:
     with pytest.raises(RecipeError, match=says) as caught:
         read_accepted(path, "a")
     assert str(path) in str(caught.value)
+
+
+def test_a_bundle_tells_its_products(make_bundle: Make) -> None:
+    found = graph_facts(read_bundle(make_bundle(values=5)))
+    assert (found.products, found.weight_bytes) == ({"Conv fp32": 1}, 4 * (3 + 5))

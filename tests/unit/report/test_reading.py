@@ -77,11 +77,13 @@ def test_psnr_of_an_exact_result_is_null_in_the_file(some_further: Further, tmp_
         ("{", "Expecting property name"),
         ("[]", "not results of bench"),
         ("{}", "not results of bench"),
+        ('{"bundles": 3}', "not results of bench"),
         ('{"bundles": [7]}', "not results of bench"),
         ('{"ratios": NaN}', "NaN is not a number of JSON"),
         ('{"ratios": [1e999]}', "out of range"),
         ('{"ratios": ' + 40 * "[" + 40 * "]" + "}", "nested too deeply"),
         ('{"ratios": ' + 100_000 * "[", "nested too deeply"),
+        (100_000 * "[", "nested too deeply"),
         ('{"ratios": [], "bundles": []}', "schema None, but this edgerestore reads 1"),
         ('{"ratios": [], "schema": 1}', "missing required field `bundles`"),
         ('{"facts": [], "answer": "pass", "schema": 1}', "missing required field `candidate`"),
@@ -97,6 +99,11 @@ def test_another_file_is_refused_by_name(text: str, said: str, tmp_path: Path) -
         read(path)
     assert str(refused.value).startswith(str(path))
     assert "\n" not in str(refused.value)
+
+
+def test_an_absent_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read(tmp_path / "none.json")
 
 
 @pytest.mark.parametrize(
