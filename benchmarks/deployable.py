@@ -18,7 +18,7 @@ import peers
 from documents import write_document
 
 from edgerestore.bench.environment import Watch, warnings
-from edgerestore.bench.harness import Candidate, Plan, measure
+from edgerestore.bench.harness import Candidate, Plan, cpu_seconds, measure
 from edgerestore.bench.results import Results, ratios_of, result_of
 
 GOALS = {"esrt_x4": 1.25, "drt": 1.25, "drsformer": 1.5}
@@ -59,7 +59,7 @@ def _measure(model: str, seconds: float, threads: int) -> Results:
         candidates, nodes = _prepare(Path(folder), model, threads)
         watch = Watch()
         seen = measure(candidates, plan)
-        environment = watch.finish(sum(m.closed.cpu_seconds for m in seen if m.closed))
+        environment = watch.finish(cpu_seconds(seen))
     return Results(
         bundles=[result_of(m, m.candidate.name) for m in seen],
         environment=environment,

@@ -14,20 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import peer_files
 import peers
 from documents import write_document
 from int8_plot import write_plot
 
 from edgerestore.bench.environment import Watch, warnings
-from edgerestore.bench.harness import Candidate, Measurement, Plan, measure
+from edgerestore.bench.harness import Candidate, Measurement, Plan, cpu_seconds, measure
 from edgerestore.bench.peaks.serving import command
 from edgerestore.bench.peaks.sizes import MACS
 from edgerestore.bench.results import Costs, Result, Results, ratios_of, result_of
-from edgerestore.bench.roofline import fraction_of
+from edgerestore.bench.roofline import billions_per_s, fraction_of
 from edgerestore.build.counting import count_work
-from edgerestore.compress.rewrites import deployable
 from edgerestore.models import build_network, find_model
 
 RESULTS = Path(__file__).parent / "results" / "int8.json"
@@ -138,7 +136,7 @@ def _measure(
     plan, watch = Plan(seconds=given.seconds), Watch()
     peaks = [Candidate(name, command("openvino", name, given.threads)) for name in PEAKS]
     every = measure([*candidates, *peaks], plan)
-    environment = watch.finish(sum(m.closed.cpu_seconds for m in every if m.closed))
+    environment = watch.finish(cpu_seconds(every))
     seen, tops = every[: -len(peaks)], every[-len(peaks) :]
     results = Results(
         bundles=_rows(folder, seen, wanted),
@@ -170,9 +168,8 @@ def _rows(
 def of_peaks(model: str, seen: list[Measurement], peaks: list[Measurement]) -> list[dict[str, Any]]:
     """Multiplications of a second over what one large product does in it, 0 to 1."""
     spec = find_model(model)
-    network = build_network(spec)
-    macs = {PLAIN: count_work(network, spec.tile).macs}
-    macs[OURS] = count_work(deployable(network)[0], spec.tile).macs
+    assert spec.costs, f"{model}: not in the catalogue of costs"
+    macs = {OURS: spec.costs.macs, PLAIN: count_work(build_network(spec), spec.tile).macs}
     by_name = {m.candidate.name: m for m in seen}
     rows = []
     for peak in peaks:
@@ -183,7 +180,7 @@ def of_peaks(model: str, seen: list[Measurement], peaks: list[Measurement]) -> l
                 {
                     "name": name,
                     "gmacs": macs[name] / 1e9,
-                    "peak_gmacs_per_s": MACS / float(np.median(peak.samples_ns)),
+                    "peak_gmacs_per_s": billions_per_s(MACS, peak),
                     **msgspec.to_builtins(fraction_of(held, macs[name], peak)),
                 }
             )

@@ -20,7 +20,7 @@ from pruning_plot import write_plot
 
 from edgerestore.bench.bundles import protocol_of, worker_command
 from edgerestore.bench.environment import Environment, Watch, warnings
-from edgerestore.bench.harness import Candidate, Plan, measure
+from edgerestore.bench.harness import Candidate, Plan, cpu_seconds, measure
 from edgerestore.bench.results import Ratio, ratios_of
 from edgerestore.bundle import Bundle
 from edgerestore.files import write_beside
@@ -115,7 +115,7 @@ def _measure(run: Path, given: argparse.Namespace) -> Curve:
         ]
         watch = Watch()
         seen = measure(candidates, plan)
-        environment = watch.finish(sum(m.closed.cpu_seconds for m in seen if m.closed))
+        environment = watch.finish(cpu_seconds(seen))
     ratios: dict[str, Ratio] = {}
     for precision in PRECISIONS:
         ofthem = [m for m in seen if m.candidate.name.endswith(precision)]

@@ -14,7 +14,7 @@ import msgspec
 from edgerestore.bench import picture as picturing
 from edgerestore.bench import throughput
 from edgerestore.bench.energy import REST_S, RUNNING_S, energy_of
-from edgerestore.bench.harness import Candidate, Measurement, Plan, Progress, measure
+from edgerestore.bench.harness import Candidate, Measurement, Plan, Progress, cpu_seconds, measure
 from edgerestore.bench.machine.container import usable_cores
 from edgerestore.bench.opening import opening_of
 from edgerestore.bench.results import Restored, Result, Throughput, latency_of
@@ -111,7 +111,7 @@ class Run:
         """One stage of candidates side by side."""
         self._stage(what)
         seen = measure(candidates, plan, self._fraction)
-        self.cpu_seconds += sum(m.closed.cpu_seconds for m in seen if m.closed)
+        self.cpu_seconds += cpu_seconds(seen)
         self._done += 1
         return seen
 

@@ -10,7 +10,7 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from edgerestore.bench.process import WorkerProcess
@@ -111,6 +111,11 @@ def measure(
             lane.close()
         progress(1.0)
     return [lane.seen for lane in lanes]
+
+
+def cpu_seconds(seen: Iterable[Measurement]) -> float:
+    """CPU time of all workers that have closed."""
+    return sum(m.closed.cpu_seconds for m in seen if m.closed)
 
 
 class Lane:

@@ -16,7 +16,7 @@ import numpy as np
 from edgerestore.backends import find_backend
 from edgerestore.bench.bundles import costs_of, protocol_of, unique, worker_command
 from edgerestore.bench.environment import Environment, Watch, warnings
-from edgerestore.bench.harness import Candidate, Measurement, Plan, Progress, measure
+from edgerestore.bench.harness import Candidate, Measurement, Plan, Progress, cpu_seconds, measure
 from edgerestore.bench.peaks.serving import BANDWIDTH, RUNTIMES, command
 from edgerestore.bench.peaks.sizes import BYTES, MACS
 from edgerestore.bench.results import Costs, latency_of
@@ -113,16 +113,16 @@ def roofline(
     ]
     watch = Watch()
     seen = measure(candidates, plan, progress)
-    environment = watch.finish(sum(m.closed.cpu_seconds for m in seen if m.closed))
+    environment = watch.finish(cpu_seconds(seen))
     for measurement in seen:
         if measurement.status != "measured":
             raise BackendError(f"{measurement.candidate.name}: {measurement.reason}")
     memory, peaks, own = seen[0], seen[1 : 1 + len(known)], seen[1 + len(known) :]
     return Roofline(
         peaks=[
-            Peak(precision=m.candidate.name, gmacs_per_s=_billions_per_s(MACS, m)) for m in peaks
+            Peak(precision=m.candidate.name, gmacs_per_s=billions_per_s(MACS, m)) for m in peaks
         ],
-        gb_per_s=_billions_per_s(BYTES, memory),
+        gb_per_s=billions_per_s(BYTES, memory),
         bundles=[
             _achieved(bundle, m, peaks, memory) for bundle, m in zip(bundles, own, strict=True)
         ],
@@ -156,7 +156,7 @@ def _achieved(
         bundle=str(bundle.path),
         name=seen.candidate.name,
         macs=macs,
-        gmacs_per_s=_billions_per_s(macs, seen),
+        gmacs_per_s=billions_per_s(macs, seen),
         of_peak=[fraction_of(seen, macs, peak) for peak in peaks],
         roof=_roof(bundle, seen, peaks, memory),
     )
@@ -207,5 +207,6 @@ def bytes_moved(costs: Costs) -> int:
     return max(1, values + (costs.weight_bytes or costs.file_bytes or 0))
 
 
-def _billions_per_s(amount: int, seen: Measurement) -> float:
+def billions_per_s(amount: int, seen: Measurement) -> float:
+    """What is done in a second, in billions, where one run does ``amount``."""
     return amount / latency_of(seen.samples_ns).p50 / 1e6

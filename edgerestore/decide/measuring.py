@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from edgerestore.bench.bundles import costs_of, protocol_of, worker_command
 from edgerestore.bench.environment import Watch, warnings
-from edgerestore.bench.harness import Candidate, Measurement, Plan, Progress, measure
+from edgerestore.bench.harness import Candidate, Measurement, Plan, Progress, cpu_seconds, measure
 from edgerestore.bench.profile import Profile, profile_bundle
 from edgerestore.bench.results import Results, ratios_of, result_of
 from edgerestore.bundle import Bundle
@@ -45,7 +44,7 @@ def measure_candidates(
     report("measuring latency")
     watch = Watch()
     timed = measure(candidates, plan, progress)
-    environment = watch.finish(sum(m.closed.cpu_seconds for m in timed if m.closed))
+    environment = watch.finish(cpu_seconds(timed))
     measurements = {m.candidate.name: m for m in timed}
     results = Results(
         bundles=[
@@ -67,7 +66,6 @@ def measure_candidates(
 
 def medians_ms(bundles: Sequence[Bundle], plan: Plan, threads: int) -> list[float]:
     """Latencies of bundles in turns of one run; infinite where one cannot be measured."""
-    names = [str(bundle.path) for bundle in bundles]
-    seen = measure([Candidate(name, worker_command(Path(name), threads)) for name in names], plan)
+    seen = measure([Candidate(str(b.path), worker_command(b.path, threads)) for b in bundles], plan)
     every = (item.samples_ns for item in seen)
     return [float(np.median(ns)) / 1e6 if ns else math.inf for ns in every]

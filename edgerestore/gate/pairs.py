@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edgerestore.bench.harness import Candidate, Lane, Plan, running
+from edgerestore.bench.harness import Candidate, Lane, Plan, cpu_seconds, running
 from edgerestore.errors import BackendError, CheckFailedError, InputError, MissingPartError
 from edgerestore.gate.sequential import Estimate
 
@@ -95,7 +95,7 @@ class Processes:
             _blocks(lanes, lambda: self.clock() < until)
             for lane in lanes:
                 lane.close()
-        self.cpu_seconds += sum(lane.seen.closed.cpu_seconds for lane in lanes if lane.seen.closed)
+        self.cpu_seconds += cpu_seconds(lane.seen for lane in lanes)
         by_side = {id(lane.seen.candidate): lane for lane in lanes}
         candidate, baseline = (by_side[id(side)] for side in self._sides)
         _require_measured(candidate, baseline)
