@@ -24,6 +24,7 @@ from edgerestore.cli.build import fp16_notes
 from edgerestore.compress.fp16.analysis import READS_IMAGE
 from edgerestore.errors import AccuracyError, InputError
 from edgerestore.files import sha256_of
+from edgerestore.models import find_model
 from edgerestore.shipped import toml_folder
 
 MODEL = "esrt_s_x2"
@@ -31,7 +32,7 @@ TILE, OVERLAP, SIDE = 24, 4, 40
 """As of the weights and pictures in tests/conftest.py."""
 PICTURES = ("friends-dog", "rocket-night")
 NPU = "intel-npu"
-KEEP = ("body_conv", "mix")
+KEEP = ("mix",)
 """What made-up weights cannot bear in INT8; trained ones can."""
 
 pytestmark = [
@@ -219,7 +220,7 @@ def test_recipe_keeps_modules_in_float_on_one_target_alone(
         precisions = ["int8"]
         tile = {TILE}
         keep_float = {list(KEEP)}
-        keep_float_on = {{ jetson-tensorrt = ["reduce"] }}
+        keep_float_on = {{ jetson-tensorrt = ["transformer.q"] }}
         """
     )
     given = {"targets": None, "precisions": None, "weights": None, "tile": None}
@@ -231,15 +232,15 @@ def test_recipe_keeps_modules_in_float_on_one_target_alone(
     for bundle in build_bundles([job]):
         settings = next(p.settings for p in bundle.manifest.passes if p.name == "int8")
         kept[bundle.manifest.target.name] = settings["keep_float"]
-    assert kept["x86-onnxruntime"] == ["head", "tail", "skip", *KEEP]
-    assert kept["jetson-tensorrt"] == [*kept["x86-onnxruntime"], "reduce"]
-    wrong = recipe.read_text().replace('["reduce"]', '["redcue"]')
+    assert kept["x86-onnxruntime"] == [*find_model(MODEL).keep_float, *KEEP]
+    assert kept["jetson-tensorrt"] == [*kept["x86-onnxruntime"], "transformer.q"]
+    wrong = recipe.read_text().replace('["transformer.q"]', '["transfomer.q"]')
     recipe.write_text(wrong)
     job = job_from(
         str(recipe), **given, overlap=OVERLAP, calibration=str(photographs), data=pairs,
         keep_float=(), out=tmp_path / "other",
     )  # fmt: skip
-    with pytest.raises(InputError, match="'redcue' matches no module"):
+    with pytest.raises(InputError, match=r"'transfomer\.q' matches no module"):
         build_bundles([job])
 
 
@@ -273,7 +274,7 @@ def test_keep_float_reaches_every_runtime(built: dict[str, Bundle]) -> None:
     for target in ("x86-onnxruntime", "x86-openvino"):
         manifest = built[f"int8-{target}"].manifest
         settings = next(p.settings for p in manifest.passes if p.name == "int8")
-        assert settings["keep_float"] == ["head", "tail", "skip", *KEEP]
+        assert settings["keep_float"] == [*find_model(MODEL).keep_float, *KEEP]
 
 
 def test_output_folder_holds_bundles_and_nothing_else(built: dict[str, Bundle]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from edgerestore.build.mixed import Limits
 from edgerestore.bundle import Accuracy
+from edgerestore.models import find_model
 
 pytestmark = [
     pytest.mark.needs_backend("onnxruntime"),
@@ -51,7 +52,8 @@ def test_modules_are_ranked_and_the_search_says_what_it_tried(
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     modules = [entry["module"] for entry in found["modules"]]
-    assert {"body_conv", "mix", "reduce"} <= set(modules)
+    assert {"mix", "transformer.proj"} <= set(modules)
+    assert not set(find_model("esrt_s_x2").keep_float) & set(modules)
     assert not any(module.startswith("blocks.") for module in modules)
     decibels = [entry["psnr_db"] for entry in found["modules"]]
     assert decibels == sorted(decibels)
