@@ -81,7 +81,7 @@ class PassFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What one tile costs, counted on the graph."""
+    """What one run costs, counted on the graph."""
 
     params: int
     macs: int

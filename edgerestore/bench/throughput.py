@@ -67,7 +67,10 @@ def open_flow(bundle: Bundle, threads: int, setting: Setting) -> Ready:
     if bundle.manifest.target.backend == "openvino":
         flow = _openvino_flow(bundle, threads, setting, given)
     elif copies > 1:
-        raise MissingPartError(f"the bundle holds a batch of {own}, which only OpenVINO reshapes")
+        raise MissingPartError(
+            f"the bundle holds a batch of {own}, which only OpenVINO reshapes; "
+            f"'edgerestore build --batch {setting.batch}' makes one that has it"
+        )
     else:
         flow = _calling_flow(bundle, threads, setting.streams, given)
 
@@ -142,7 +145,8 @@ def _reshape(model: Any, shape: tuple[int, ...]) -> None:
         model.reshape(list(shape))
     except RuntimeError as error:
         raise MissingPartError(
-            f"the graph holds its batch, and cannot be reshaped to one of {shape[0]}"
+            f"the graph holds its batch, and cannot be reshaped to one of {shape[0]}; "
+            f"'edgerestore build --batch {shape[0]}' makes one that has it"
         ) from error
 
 

@@ -48,7 +48,7 @@ def draft_manifest(
         contract=bundles.Contract(
             input_name=INPUT,
             output_name=OUTPUT,
-            batch=1,
+            batch=len(source.probe),
             channels=3,
             tile=source.tile,
             overlap=source.overlap,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from edgerestore.build.quantizing import Quantizer
 from edgerestore.bundle import PassFacts
 from edgerestore.compress.bf16 import keep_in_fp32
 from edgerestore.compress.fp16 import analyse, fp16_from_fp32
+from edgerestore.compress.quantization.fake_quantize import openvino_from_plan
 from edgerestore.errors import InputError
+from edgerestore.export.batching import Batching
 from edgerestore.export.onnx import save_onnx
 from edgerestore.export.openvino import openvino_from_onnx, refuse_operators
 from edgerestore.recipe import Int8Rules, Target
@@ -29,8 +32,10 @@ class Emitter:
     """Writes model files; what several targets share is quantized once."""
 
     graph: onnx.ModelProto
-    """The FP32 deployable form."""
+    """The FP32 deployable form, of one tile."""
     quantizer: Quantizer
+    batching: Batching = field(default_factory=Batching)
+    """What every file is turned into at the end."""
     _halves: dict[Int8Rules | None, tuple[onnx.ModelProto, PassFacts]] = field(default_factory=dict)
 
     def emit(
@@ -65,6 +70,12 @@ class Emitter:
         self, target: Target, precision: PrecisionName
     ) -> tuple[onnx.ModelProto, list[PassFacts]]:
         """The graph that a target gets where its runtime reads ONNX, or is emulated by it."""
+        model, passes = self._of_one_tile(target, precision)
+        return self.batching(model), passes
+
+    def _of_one_tile(
+        self, target: Target, precision: PrecisionName
+    ) -> tuple[onnx.ModelProto, list[PassFacts]]:
         if precision == "fp32":
             return self.graph, []
         if target.arithmetic == "fp16":
@@ -102,10 +113,12 @@ class Emitter:
 
         passes = []
         if precision == "int8":
-            model = self.quantizer.openvino(target.int8, folder)
+            plan = self.quantizer.plan(target.int8)
+            plan = dataclasses.replace(plan, graph=self.batching(plan.graph))
+            model = openvino_from_plan(plan, folder)
             passes = [self.quantizer.facts(target.int8)]
         else:
-            model = openvino_from_onnx(self.graph, folder)
+            model = openvino_from_onnx(self.batching(self.graph), folder)
         if target.operators:
             refuse_operators(model, target.operators, target.executes_on)
         compress = precision != "fp32"

@@ -39,6 +39,7 @@ EMULATION_MARGIN_DB = 12.0
 """The same where the build was emulated, which is not the device's order of summation."""
 HIGHEST_FLOOR_DB = 70.0
 SENSITIVITY_CROPS = 2
+MAX_BATCH = 64
 
 Report = Callable[[str], None]
 
@@ -57,6 +58,8 @@ class Job:
     """Empty where there are no pairs for the network's task: accuracy is then not gated."""
     evaluation_name: str
     out: Path
+    batch: int = 1
+    """Tiles that a bundle runs at once."""
     keep_float: tuple[str, ...] = ()
     keep_float_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Further modules that stay in float, by target."""
@@ -89,6 +92,8 @@ class Job:
         check_cases(self.cases)
         check_tile(self.spec.name, self.spec.size_rule, self.tile)
         check_overlap(self.tile, self.overlap)
+        if not 1 <= self.batch <= MAX_BATCH:
+            raise InputError(f"--batch {self.batch}: must be from 1 to {MAX_BATCH}")
         require_writable(self.out)
 
 
@@ -128,7 +133,7 @@ def builder_of(job: Job, report: Report = lambda stage: None) -> Builder:
     source = prepare(
         job.spec,
         network,
-        calibration[:1],
+        _probe(calibration, job.batch),
         job.evaluation,
         tile=job.tile,
         overlap=job.overlap,
@@ -139,7 +144,8 @@ def builder_of(job: Job, report: Report = lambda stage: None) -> Builder:
     kept = (*job.keep_float, *itertools.chain.from_iterable(job.keep_float_on.values()))
     check_patterns(kept, sorted({n.name.partition("#")[0] for n in products}))
     ranges = Calibration(source.graph, calibration, job.calibration.sha256, keep, report)
-    return Builder(job, source, Emitter(source.graph, Quantizer(ranges)), report)
+    emitter = Emitter(source.graph, Quantizer(ranges), source.batching)
+    return Builder(job, source, emitter, report)
 
 
 def _holds(manifest: Manifest) -> bool:
@@ -156,6 +162,12 @@ def _crops(job: Job) -> Tiles:
     if not job.quantizes:
         images = [_continued(image, job.tile) for image in images[: None if job.halves else 1]]
     return crops(images, job.tile)
+
+
+def _probe(crops: Tiles, batch: int) -> Tiles:
+    """The first crops, from the beginning again where they are too few."""
+    probe: Tiles = crops[np.arange(batch) % len(crops)]
+    return probe
 
 
 def _continued(image: NDArray[np.uint8], tile: int) -> NDArray[np.uint8]:
@@ -180,7 +192,8 @@ class Builder:
     def keeping(self, modules: tuple[str, ...], out: Path) -> Builder:
         """The same network with further modules left in float, written to another folder."""
         job = replace(self.job, keep_float=(*self.job.keep_float, *modules), out=out)
-        emitter = Emitter(self.source.graph, self.emitter.quantizer.keeping(modules))
+        quantizer = self.emitter.quantizer.keeping(modules)
+        emitter = Emitter(self.source.graph, quantizer, self.source.batching)
         return replace(self, job=job, emitter=emitter)
 
     def build(self, target: Target, precision: PrecisionName) -> Bundle:
@@ -254,6 +267,7 @@ class Builder:
             overlap=job.overlap,
             scale=job.spec.scale,
             border=job.spec.border,
+            batch=job.batch,
         )
         how = protocol(border=job.spec.border, tile=job.tile, overlap=job.overlap)
         how = f"{how}; {where}"

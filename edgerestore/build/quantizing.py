@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import onnx
 
 from edgerestore.bundle import PassFacts
 from edgerestore.compress.quantization.calibrated import Calibrated, calibrate
-from edgerestore.compress.quantization.fake_quantize import openvino_from_plan
 from edgerestore.compress.quantization.plan import Plan
 from edgerestore.compress.quantization.qdq import qdq_from_plan
 from edgerestore.compress.running import Crops
 from edgerestore.recipe import Int8Rules
-
-if TYPE_CHECKING:
-    import openvino
 
 
 @dataclass(slots=True)
@@ -77,10 +72,6 @@ class Quantizer:
         if rules not in self._graphs:
             self._graphs[rules] = qdq_from_plan(self.plan(rules))
         return self._graphs[rules]
-
-    def openvino(self, rules: Int8Rules, folder: Path) -> openvino.Model:
-        """The model for OpenVINO; ``folder`` is scratch space."""
-        return openvino_from_plan(self.plan(rules), folder)
 
     def facts(self, rules: Int8Rules) -> PassFacts:
         """What a bundle's manifest says of this pass."""

@@ -51,6 +51,7 @@ def job_from(
     name: str | None = None,
     network: Mapping[str, Any] | None = None,
     budget: Budget | None = None,
+    batch: int | None = None,
     recursions: int | None = None,
 ) -> Job:
     """Reads a recipe if ``model`` is one; what is given beside it has precedence.
@@ -86,6 +87,7 @@ def job_from(
         evaluation=pairs,
         evaluation_name=data_label(root, pairs) if pairs else "",
         out=out,
+        batch=batch or settings.batch,
         keep_float=(*settings.keep_float, *keep_float),
         keep_float_on=settings.keep_float_on,
         notes=_notes(origin, wanted, own_set=bool(chosen_set), gated=bool(pairs)),

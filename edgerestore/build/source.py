@@ -18,6 +18,7 @@ from edgerestore.compress.rewrites import deployable
 from edgerestore.compress.running import open_graph
 from edgerestore.errors import EdgeRestoreError
 from edgerestore.evaluation import ImagePair, Score, evaluate
+from edgerestore.export.batching import Batching, batching_of
 from edgerestore.export.cost import costs_of_graph
 from edgerestore.export.onnx import INPUT, onnx_from_module
 from edgerestore.models import ModelSpec
@@ -48,8 +49,11 @@ class Source:
     tile: int
     overlap: int
     graph: onnx.ModelProto
-    """The deployable form."""
+    """The deployable form, of one tile."""
+    batching: Batching
+    """What bundles run at once."""
     probe: Tiles
+    """As many tiles as that."""
     expected: Tiles
     """The reference network's output for the probe."""
     costs: Costs
@@ -68,18 +72,21 @@ def prepare(
     overlap: int,
     report: Callable[[str], None],
 ) -> Source:
-    """Rewrites and exports ``network`` and measures it; ``probe`` is 1 x 3 x tile x tile.
+    """Rewrites and exports ``network`` and measures it.
+
+    ``probe`` is N x 3 x tile x tile, N as many tiles as bundles are to run at once.
 
     Raises EdgeRestoreError where the network cannot be exported, or where the exported graph
     does not compute what the reference network computes.
     """
     report("rewriting and exporting")
     rewritten, changed = deployable(network)
-    graph = _exported(rewritten, tile)
+    graph, batching = _exported(rewritten, tile, len(probe))
+    several = batching(graph)
     report("checking the export")
     run = finite(reference_run(network), spec.name)
     expected = run(probe)
-    _check_export(graph, run, probe, expected)
+    _check_export(several, run, probe, expected)
     report("measuring the FP32 network")
     scores = evaluate(
         run,
@@ -95,9 +102,10 @@ def prepare(
         tile=tile,
         overlap=overlap,
         graph=graph,
+        batching=batching,
         probe=probe,
         expected=expected,
-        costs=costs_of_graph(graph, spec.params),
+        costs=costs_of_graph(several, spec.params),
         rewrite=PassFacts(name="rewrite", settings=dict(changed)),
         scores=scores,
     )
@@ -125,9 +133,10 @@ def onnx_run(model: onnx.ModelProto) -> Callable[[Tiles], Tiles]:
     return run
 
 
-def _exported(network: nn.Module, tile: int) -> onnx.ModelProto:
+def _exported(network: nn.Module, tile: int, batch: int) -> tuple[onnx.ModelProto, Batching]:
     try:
-        return onnx_from_module(network, tile)
+        graph = onnx_from_module(network, tile)
+        return graph, batching_of(network, graph, tile, batch)
     except EdgeRestoreError:
         raise
     except Exception as error:

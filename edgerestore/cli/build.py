@@ -88,6 +88,10 @@ def build(
             help="Input side; 'auto' predicts which costs least on the targets.",
         ),
     ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tiles in one run, which fill a GPU sooner; 1."),
+    ] = None,
     recursions: Annotated[
         str | None,
         typer.Option(
@@ -183,6 +187,7 @@ def build(
             name=name,
             network={key: value for key, value in facts.items() if value is not None},
             budget=Budget(latency_ms=budget_ms, memory_mib=budget_mib),
+            batch=batch,
         )
         depths = cast("tuple[int, ...] | None", recursions) or (None,)
         jobs = [ask(recursions=depth) for depth in depths]
@@ -254,8 +259,9 @@ def _show_choice(job: Job) -> None:
 
 def _show(job: Job, made: list[Bundle]) -> None:
     judged = f"PSNR-Y against FP32 on {job.evaluation_name}" if job.evaluation else "not gated"
+    batch = f", {job.batch} at once" if job.batch > 1 else ""
     shown = table(
-        f"{job.spec.name}, tile {job.tile}, overlap {job.overlap}; {judged}",
+        f"{job.spec.name}, tile {job.tile}{batch}, overlap {job.overlap}; {judged}",
         "bundle", "mean drop dB", "worst dB", "KiB", "status",
     )  # fmt: skip
     for bundle in made:

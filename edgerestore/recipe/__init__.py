@@ -28,6 +28,8 @@ class BuildSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     tile: Positive | Literal["auto"] | None = None
     """Input pixels on a side; the model's default tile where absent. With ``auto`` the
     targets' rates and budgets choose."""
+    batch: Positive = 1
+    """Tiles that a bundle runs at once, which fills a GPU that one tile leaves idle."""
     calibration: str | None = None
     """A set's name or manifest, or a folder; the shipped set of the model's task where absent."""
     keep_float: tuple[str, ...] = ()

@@ -316,6 +316,54 @@ def test_pattern_that_keeps_nothing_is_refused(tmp_path: Path, build) -> None:
     assert not (tmp_path / "out").exists()
 
 
+BATCH = 3
+
+
+@pytest.fixture(scope="session")
+def batched(tmp_path_factory, build) -> dict[str, Bundle]:
+    """Bundles that take several tiles at once, one for each way to write a file."""
+    out = tmp_path_factory.mktemp("batched")
+    targets = ["x86-onnxruntime", "x86-openvino", "jetson-tensorrt"]
+    made = build(out, targets, ["fp32", "int8"], batch=BATCH)
+    return {bundle.path.name.removeprefix(f"{MODEL}-"): bundle for bundle in made}
+
+
+def test_tiles_at_once_lose_what_they_lose_one_by_one(
+    built: dict[str, Bundle], batched: dict[str, Bundle]
+) -> None:
+    assert len(batched) == 6
+    for name, bundle in batched.items():
+        assert bundle.manifest.contract.batch == BATCH, name
+        given, expected = bundle.probe()
+        assert (len(given), len(expected)) == (BATCH, BATCH)
+        assert len(np.unique(given, axis=0)) == BATCH
+        manifest, one = bundle.manifest, built[name].manifest
+        # But for what depends on no picture: the mask of the border.
+        assert manifest.costs.macs == pytest.approx(BATCH * one.costs.macs, rel=1e-3)
+        assert manifest.parity.status == one.parity.status
+        for image, alone in zip(manifest.accuracy.images, one.accuracy.images, strict=True):
+            assert image.psnr_y_db == pytest.approx(alone.psnr_y_db, abs=0.002), name
+
+
+def test_pictures_are_restored_tiles_at_once(
+    built: dict[str, Bundle], batched: dict[str, Bundle], pairs: Path, tmp_path: Path, edgerestore
+) -> None:
+    picture = pairs / "LR_bicubic" / "X2" / f"{PICTURES[0]}x2.png"
+    restored = []
+    for bundle in (built["int8-x86-openvino"], batched["int8-x86-openvino"]):
+        out = tmp_path / f"{len(restored)}.png"
+        done = edgerestore("restore", bundle.path, picture, out)
+        assert done.returncode == 0, done.stderr
+        restored.append(np.asarray(Image.open(out), int))
+    assert np.abs(restored[0] - restored[1]).max() <= 1
+
+
+@pytest.mark.parametrize("batch", [-1, 65])
+def test_batch_out_of_bounds_is_refused(tmp_path: Path, asked: Callable[..., Job], batch) -> None:
+    with pytest.raises(InputError, match=rf"--batch {batch}: must be from 1 to 64"):
+        asked(tmp_path / "out", ["x86-openvino"], ["fp32"], batch=batch)
+
+
 EXECUTED = [f"{p}-{t}" for t in ("x86-onnxruntime", "x86-openvino") for p in ("fp32", "int8")]
 
 
