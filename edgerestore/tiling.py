@@ -2,11 +2,13 @@
 
 Tiles are spread evenly, so that the first begins and the last ends at the image's border,
 and neighbours share ``overlap`` pixels or more. Where they share, one fades into the next.
-Only one row of tiles and what it shares with the next is ever held in float.
+Only one row of tiles, what it shares with the next, and one run of the network are ever held in
+float.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -91,10 +93,11 @@ def restore_rows(
     lefts = plan(padded.shape[1], tile, overlap)
     columns = slice(left * scale, (left + width) * scale)
     last = (top + height) * scale
+    results = _results(padded, tops, lefts, tile, run, batch, scale)
     strip = np.empty((tile * scale, padded.shape[1] * scale, 3), np.float32)
     carried = strip[:0].copy()
     for number, start in enumerate(tops):
-        _fill(strip, padded[start : start + tile], lefts, run, batch, scale)
+        _fill(strip, lefts, results, scale)
         _fade(strip, carried, axis=0)
         if progress:
             progress((number + 1) * len(lefts), len(tops) * len(lefts))
@@ -136,31 +139,41 @@ def _pad(image: Pixels, tile: int) -> tuple[Pixels, int, int]:
     return np.pad(image, around, mode="reflect"), top, left
 
 
-def _fill(
-    strip: NDArray[np.float32],
-    rows: Pixels,
+def _results(
+    padded: Pixels,
+    tops: list[int],
     lefts: list[int],
+    tile: int,
     run: Run,
     batch: int,
     scale: int,
-) -> None:
-    """Runs one row of tiles and blends it from left to right into ``strip``."""
-    tile = len(rows)
-    side = tile * scale
-    end = 0
-    for first in range(0, len(lefts), batch):
-        group = lefts[first : first + batch]
+) -> Iterator[NDArray[np.float32]]:
+    """What the network makes of each tile, row by row; a run may hold tiles of two rows."""
+    places = itertools.product(tops, lefts)
+    while group := list(itertools.islice(places, batch)):
         # The shape is static: a group that is not full repeats its last tile.
         starts = group + group[-1:] * (batch - len(group))
-        tiles = np.stack([_to_network(rows[:, x : x + tile]) for x in starts])
-        results = run(tiles)
-        _check_result(results, (batch, 3, side, side))
-        for x, result in zip(group, results, strict=False):
-            place = strip[:, x * scale : x * scale + side]
-            shared = place[:, : max(0, end - x * scale)].copy()
-            place[:] = result.transpose(1, 2, 0)
-            _fade(place, shared, axis=1)
-            end = x * scale + side
+        tiles = [_to_network(padded[y : y + tile, x : x + tile]) for y, x in starts]
+        results = run(np.stack(tiles))
+        _check_result(results, (batch, 3, tile * scale, tile * scale))
+        yield from results[: len(group)]
+
+
+def _fill(
+    strip: NDArray[np.float32],
+    lefts: list[int],
+    results: Iterator[NDArray[np.float32]],
+    scale: int,
+) -> None:
+    """Blends one row of tiles from left to right into ``strip``."""
+    side = len(strip)
+    end = 0
+    for x in lefts:
+        place = strip[:, x * scale : x * scale + side]
+        shared = place[:, : max(0, end - x * scale)].copy()
+        place[:] = next(results).transpose(1, 2, 0)
+        _fade(place, shared, axis=1)
+        end = x * scale + side
 
 
 def _fade(block: NDArray[np.float32], before: NDArray[np.float32], axis: int) -> None:
