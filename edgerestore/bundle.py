@@ -163,9 +163,9 @@ class Bundle:
 
     @property
     def name(self) -> str:
-        """``<model>-<precision>-<target>``."""
+        """As :func:`bundle_name` makes it."""
         m = self.manifest
-        return f"{m.model.name}-{m.precision}-{m.target.name}"
+        return bundle_name(m.model.name, m.precision, m.target.name, m.contract.batch)
 
     @property
     def model_file(self) -> Path:
@@ -188,6 +188,12 @@ class Bundle:
                 return file["input"], file["output"]
         except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise BundleError(f"{self.path / PROBE}: not a probe: {error}") from error
+
+
+def bundle_name(model: str, precision: str, target: str, batch: int) -> str:
+    """``<model>-<precision>-<target>``, and ``-b<batch>`` where several tiles run at once."""
+    several = f"-b{batch}" if batch > 1 else ""
+    return f"{model}-{precision}-{target}{several}"
 
 
 def read_bundle(path: Path) -> Bundle:

@@ -250,14 +250,19 @@ def gate_missed(accuracy: Accuracy | None) -> str | None:
 
 
 def short_names(results: Sequence[Result]) -> dict[str, str]:
-    """Each name as precision and target, such as "INT8 x86-openvino".
+    """Each name as precision and target, such as "INT8 x86-openvino", and its batch, if any.
 
     Empty where that does not tell the candidates apart, or their models differ.
     """
-    names = {r.name: f"{(r.precision or '').upper()} {r.target}" for r in results}
+    names = {r.name: f"{(r.precision or '').upper()} {r.target}{_batch(r)}" for r in results}
     one_model = len({r.model for r in results}) == 1
     complete = all(r.precision and r.target for r in results)
     return names if one_model and complete and len(set(names.values())) == len(names) else {}
+
+
+def _batch(result: Result) -> str:
+    batch = result.input_shape[0] if result.input_shape else 1
+    return f", batch {batch}" if batch > 1 else ""
 
 
 def write_results(path: Path, results: Results) -> None:

@@ -198,15 +198,16 @@ class Builder:
 
     def build(self, target: Target, precision: PrecisionName) -> Bundle:
         """Writes one bundle. Raises AccuracyError where the job refuses what it lost."""
-        name = f"{self.job.spec.name}-{precision}-{target.name}"
+        job = self.job
+        name = bundles.bundle_name(job.spec.name, precision, target.name, job.batch)
         self.report(name)
-        with bundles.writing_bundle(self.job.out / name) as folder:
+        with bundles.writing_bundle(job.out / name) as folder:
             files, passes = self.emitter.emit(target, precision, folder)
             bundles.write_probe(folder, self.source.probe, self.source.expected)
             manifest = self._manifest(target, precision, folder, files, passes)
             manifest = self._verified(Bundle(folder, manifest), target)
             bundles.write_manifest(folder, manifest)
-        return Bundle(self.job.out / name, manifest)
+        return Bundle(job.out / name, manifest)
 
     def _verified(self, draft: Bundle, target: Target) -> Manifest:
         """With what it was seen to do, under the target's options or those it falls back to.

@@ -8,11 +8,13 @@ from edgerestore.bench.environment import Watch
 from edgerestore.bench.harness import Candidate, Measurement, Plan
 from edgerestore.bench.protocol import Closed, Opened
 from edgerestore.bench.results import (
+    Costs,
     Results,
     gate_missed,
     latency_of,
     ratios_of,
     result_of,
+    short_names,
     write_results,
 )
 from edgerestore.bundle import Accuracy
@@ -47,6 +49,18 @@ def test_a_row_keeps_raw_samples_and_derives_the_rest() -> None:
     assert row.megapixels_per_s == pytest.approx(5.0)
     assert row.turns_ns == [[2_000_000] * 8] * 8
     assert (row.peak_host_mib, row.peak_device_mib) == (50.0, None)
+
+
+def test_bundles_that_differ_in_their_batch_alone_are_told_apart() -> None:
+    rows = [
+        result_of(
+            measured(f"m-int8-t{several}"),
+            "path",
+            Costs(model="m", precision="int8", target="t", input_shape=[batch, 3, 48, 48]),
+        )
+        for batch, several in ((1, ""), (4, "-b4"))
+    ]
+    assert short_names(rows) == {"m-int8-t": "INT8 t", "m-int8-t-b4": "INT8 t, batch 4"}
 
 
 def test_what_was_not_measured_has_no_number_at_all() -> None:

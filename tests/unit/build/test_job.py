@@ -325,7 +325,12 @@ def batched(tmp_path_factory, build) -> dict[str, Bundle]:
     out = tmp_path_factory.mktemp("batched")
     targets = ["x86-onnxruntime", "x86-openvino", "jetson-tensorrt"]
     made = build(out, targets, ["fp32", "int8"], batch=BATCH)
-    return {bundle.path.name.removeprefix(f"{MODEL}-"): bundle for bundle in made}
+    names = [bundle.path.name for bundle in made]
+    assert names == [bundle.name for bundle in made]
+    return {
+        name.removeprefix(f"{MODEL}-").removesuffix(f"-b{BATCH}"): bundle
+        for name, bundle in zip(names, made, strict=True)
+    }
 
 
 def test_tiles_at_once_lose_what_they_lose_one_by_one(
