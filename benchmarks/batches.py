@@ -1,0 +1,88 @@
+"""What several tiles in one run save: bundles of each batch beside the bundle of one tile.
+
+``python benchmarks/batches.py`` builds every shipped network in INT8 for OpenVINO at several
+batches, each through its accuracy gate, measures them in one interleaved run for each network and
+writes a result file. What is compared is the time of a tile: a run's latency over its batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+from documents import write_document
+
+from edgerestore.bench.bundles import bench_bundles
+from edgerestore.bench.harness import Plan
+from edgerestore.bench.results import Results
+from edgerestore.build import build_bundles
+from edgerestore.build.request import job_from
+
+RESULTS = Path(__file__).parent / "results" / "batches.json"
+MODELS = ("esrt_s_x2", "esrt_s_x4", "drt_s", "drsformer_s", "ipt_s_x2")
+BATCHES = (1, 2, 4, 8)
+
+
+def main() -> int:
+    """Builds, measures and writes."""
+    given = _arguments()
+    known = msgspec.json.decode(given.out.read_bytes()) if given.out.exists() else {}
+    for model in given.models:
+        with tempfile.TemporaryDirectory() as folder:
+            print(f"{model}: building", flush=True)
+            paths = [_built(model, batch, Path(folder)) for batch in BATCHES]
+            results = bench_bundles(paths, Plan(seconds=given.seconds), given.threads)
+        _show(model, results)
+        known[model] = msgspec.to_builtins(results)
+        write_document(given.out, known)
+    print(f"written to {given.out}")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", default=MODELS)
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each bundle")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    return parser.parse_args()
+
+
+def _built(model: str, batch: int, out: Path) -> Path:
+    job = job_from(
+        model,
+        targets=["x86-openvino"],
+        precisions=["int8"],
+        weights=None,
+        tile=None,
+        overlap=None,
+        calibration=None,
+        data=None,
+        keep_float=(),
+        out=out,
+        batch=batch,
+    )
+    return build_bundles([job])[0].path
+
+
+def _show(model: str, results: Results) -> None:
+    one, *others = results.bundles
+    print(f"{model}: time of a tile over that of one alone, and peak memory")
+    print(f"  batch  1  1.000  {one.peak_host_mib or 0:.0f} MiB")
+    ratios = {ratio.name: ratio for ratio in results.ratios}
+    for row in others:
+        batch, ratio = row.input_shape[0], ratios[row.name]
+        median, low, high = (
+            (value or 0.0) / batch for value in (ratio.median, ratio.low, ratio.high)
+        )
+        print(
+            f"  batch {batch:2}  {median:.3f} ({low:.3f} to {high:.3f})  "
+            f"{row.peak_host_mib or 0:.0f} MiB"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
