@@ -10,7 +10,7 @@ from edgerestore.files import write_beside
 from edgerestore.report.axes import Axis, axis_over, fitted, number
 from edgerestore.report.markup import Markup, joined, tag
 
-WIDTH, NAMES, VALUES, ROW, HEAD, FOOT = 900, 300, 240, 20, 44, 30
+WIDTH, NAMES, VALUES, ROW, HEAD, FOOT = 900, 300, 270, 20, 44, 30
 LONGEST = 10.0
 """Where the axis ends; longer bars are cut, and their figure says how long they are."""
 EQUAL_DB = 199.0
@@ -55,24 +55,32 @@ def write_plot(path: Path, measured: Mapping[str, Any]) -> None:
 def _panel(model: str, results: Mapping[str, Any], top: float) -> Markup:
     rows = results["bundles"]
     factors = {ratio["name"]: ratio["median"] for ratio in results["ratios"]}
+    accuracy = results.get("accuracy", {})
+    near = "dB lost on real pictures, mean and worst" if accuracy else "dB to FP32"
     axis = axis_over(0.0, min(LONGEST, max([1.0, *factors.values()])), NAMES, WIDTH - VALUES)
     begin, end = top + HEAD, top + HEAD + ROW * len(rows)
     drawn = [
         _text(12, top + 18, model, "title"),
-        _text(12, top + 36, "time over ours; dB to FP32, size, peak memory", "faint"),
+        _text(12, top + 36, f"time over ours; {near}, size, peak memory", "faint"),
     ]
     for tick in axis.ticks(8):
         drawn.append(_vertical(axis.at(tick), begin, end, "one" if tick == 1 else "grid"))
         drawn.append(_text(axis.at(tick), end + 16, number(tick), "faint", "middle"))
     for place, row in enumerate(rows):
-        drawn.append(_row(row, place == 0, factors.get(row["name"]), axis, begin + ROW * place))
+        name, at = row["name"], begin + ROW * place
+        drawn.append(_row(row, accuracy.get(name), place == 0, factors.get(name), axis, at))
     if 1 not in axis.ticks(8):
         drawn.append(_vertical(axis.at(1), begin, end, "one"))
     return tag("g", *drawn)
 
 
 def _row(
-    row: Mapping[str, Any], ours: bool, factor: float | None, axis: Axis, top: float
+    row: Mapping[str, Any],
+    lost: Mapping[str, Any] | None,
+    ours: bool,
+    factor: float | None,
+    axis: Axis,
+    top: float,
 ) -> Markup:
     name = fitted(row["name"], NAMES - 20)
     label = _text(NAMES - 8, top + 14, name, "ours" if ours else "name", "end")
@@ -83,10 +91,16 @@ def _row(
     kind = "bar ours" if ours else "bar faster" if ratio < 1 else "bar"
     long = round(axis.at(ratio) - NAMES, 1)
     size = f"{row['file_bytes'] / 1e6:.1f} MB, " if row["file_bytes"] else ""
-    near = "equal" if row["parity_psnr_db"] >= EQUAL_DB else f"{row['parity_psnr_db']:.0f} dB"
-    said = f"{ratio:.2f}: {near}, {size}{row['peak_host_mib']:.0f} MiB"
+    said = f"{ratio:.2f}: {_near(row, lost)}, {size}{row['peak_host_mib']:.0f} MiB"
     bar = tag("rect", x=NAMES, y=top + 3, width=long, height=ROW - 6, class_=kind)
     return joined([label, bar, _text(axis.at(ratio) + 6, top + 14, said, "faint")])
+
+
+def _near(row: Mapping[str, Any], lost: Mapping[str, Any] | None) -> str:
+    if lost:
+        return f"{lost['mean_drop_db']:.3f}/{lost['worst_drop_db']:.3f} dB"
+    psnr = row["parity_psnr_db"]
+    return "equal" if psnr >= EQUAL_DB else f"{psnr:.0f} dB"
 
 
 def _vertical(x: float, begin: float, end: float, class_: str) -> Markup:

@@ -5,6 +5,8 @@ What a tool refuses, and why, is kept beside the files, so that its row can say 
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import logging
 import os
 import shutil
@@ -22,7 +24,11 @@ from edgerestore.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
+    from edgerestore.build.job import Builder
+
 CROPS = 24
+"""Of a paper configuration: with more, the largest would take each tool hours."""
+WEIGHTS = "weights.safetensors"
 LONGEST_REASON = 240
 REFUSED = ".refused"
 """Behind a file's name: why there is no such file."""
@@ -63,30 +69,37 @@ def file_bytes(path: Path) -> int:
 
 
 class Network:
-    """One paper configuration with made-up weights."""
+    """A network with its shipped weights, or a paper configuration with made-up ones.
+
+    Every tool gets the same crops of its calibration set.
+    """
 
     def __init__(self, model: str, folder: Path) -> None:
         import torch
 
         from edgerestore.calibration import crops, read_set
         from edgerestore.models import build_network, find_model
+        from edgerestore.models.weights import load_network
 
         torch.manual_seed(0)
-        self.spec = find_model(model)
-        self.network = build_network(self.spec).requires_grad_(False)
+        self.folder, self.spec = folder, find_model(model)
+        trained = self.spec.weights is not None
+        network = load_network(self.spec) if trained else build_network(self.spec)
+        self.network = network.requires_grad_(False)
         self.pictures = read_set(self.spec.pictures)
         every = crops(self.pictures.images, self.spec.tile)
-        self.crops = every[np.linspace(0, len(every) - 1, CROPS).astype(int)]
+        few = np.linspace(0, len(every) - 1, CROPS).astype(int)
+        self.crops = every if trained else every[few]
         folder.mkdir(parents=True, exist_ok=True)
         with torch.inference_mode():
             expected = self.network(torch.tensor(self.crops[:1])).numpy()
-        peers.write_probe(folder, self.crops[:1], expected)
+        peers.write_expected(folder, self.crops[:1], expected)
 
     def write_weights(self, path: Path) -> None:
-        """For PyTorch, eager and compiled."""
-        import torch
+        """For PyTorch, eager and compiled, and for our build."""
+        from edgerestore.models.weights import save_weights
 
-        torch.save(self.network.state_dict(), path)
+        save_weights(path, self.spec, self.network.state_dict(), {})
 
     def write_plain(self, path: Path) -> None:
         """The network as it is published, without our rewrites."""
@@ -94,18 +107,41 @@ class Network:
 
         save_onnx(plain_onnx_from_module(self.network, self.spec.tile), path)
 
-    def write_ours(self, path: Path) -> None:
-        """As 'edgerestore build' does."""
-        from edgerestore.build.emit import Emitter
-        from edgerestore.build.quantizing import Calibration, Quantizer
+    def write_ours(self, path: Path, target: str) -> None:
+        """As 'edgerestore build' does, kept whatever it loses."""
         from edgerestore.build.request import find_target
-        from edgerestore.compress.rewrites import deployable
-        from edgerestore.export.onnx import onnx_from_module
 
-        graph = onnx_from_module(deployable(self.network)[0], self.spec.tile)
-        ranges = Calibration(graph, self.crops, self.pictures.sha256, self.spec.keep_float)
-        emitter = Emitter(graph, Quantizer(ranges))
-        emitter.emit(find_target("x86-openvino"), "int8", path.parent)
+        chosen = find_target(target)
+        bundle = self._builder.on(chosen).build(chosen, "int8")
+        bundle.path.rename(path.parent)
+
+    @functools.cached_property
+    def _builder(self) -> Builder:
+        from edgerestore.build.job import builder_of
+        from edgerestore.build.request import job_from
+        from edgerestore.calibration import CalibrationImages
+
+        job = job_from(
+            self.spec.name,
+            targets=list(OURS.values()),
+            precisions=["int8"],
+            weights=self.folder / WEIGHTS,
+            tile=None,
+            overlap=None,
+            calibration=None,
+            data=None,
+            keep_float=(),
+            out=self.folder,
+        )
+        job = dataclasses.replace(job, refuses=False)
+        if self.spec.weights is None:
+            # Made-up weights restore nothing that could be scored.
+            images = [
+                np.rint(255 * crop.transpose(1, 2, 0)).astype(np.uint8) for crop in self.crops
+            ]
+            crops = CalibrationImages(self.pictures.name, self.pictures.sha256, images)
+            job = dataclasses.replace(job, evaluation=[], evaluation_name="", calibration=crops)
+        return builder_of(job)
 
     def write_stock(self, path: Path, *, transformer: bool) -> None:
         """nncf.quantize on the plain export."""
@@ -137,8 +173,6 @@ class Network:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             per_channel=True,
-            # Every tensor of every crop at once does not fit into memory for IPT.
-            extra_options={"CalibMaxIntermediateOutputs": 2},
         )
 
     def write_compressor(self, path: Path) -> None:
@@ -196,8 +230,11 @@ class Network:
             other.unlink()
 
 
+OURS = {"ours/model.xml": "x86-openvino", "ours-ort/model.onnx": "x86-onnxruntime"}
+"""The target of each of our files; its bundle lies around it."""
+
 MAKERS: dict[str, Callable[[Network, Path], None]] = {
-    "weights.pt": Network.write_weights,
+    WEIGHTS: Network.write_weights,
     "plain.onnx": Network.write_plain,
     "stock.xml": lambda network, path: network.write_stock(path, transformer=False),
     "stock-transformer.xml": lambda network, path: network.write_stock(path, transformer=True),
@@ -205,6 +242,6 @@ MAKERS: dict[str, Callable[[Network, Path], None]] = {
     "compressor.pt2": Network.write_compressor,
     "ncnn/plain.param": lambda network, path: network.write_ncnn(path, deployable=False),
     "ncnn-ours/deployable.param": lambda network, path: network.write_ncnn(path, deployable=True),
-    "ours/model.xml": Network.write_ours,
+    **{file: functools.partial(Network.write_ours, target=name) for file, name in OURS.items()},
 }
 """In the order in which they are made."""

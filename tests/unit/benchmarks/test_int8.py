@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from edgerestore.bench.harness import Candidate, Measurement
+from edgerestore.bundle import Accuracy
+from edgerestore.errors import CheckFailedError
+from edgerestore.models import find_model
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 MEASURED = {
@@ -61,6 +65,42 @@ def test_the_plot_shows_wins_losses_and_what_could_not_run(tmp_path: Path) -> No
     assert kinds == ["bar ours", "bar faster"]
 
 
+def test_the_plot_says_what_is_lost_where_it_was_measured(tmp_path: Path) -> None:
+    from int8_plot import write_plot
+
+    lost = {"ours": {"mean_drop_db": 0.0004, "worst_drop_db": 0.0123}}
+    write_plot(tmp_path / "p.svg", {"drt_s": MEASURED["drt"] | {"accuracy": lost}})
+    root = ET.parse(tmp_path / "p.svg").getroot()
+    texts = ["".join(node.itertext()) for node in root.iter() if node.tag.endswith("text")]
+    assert "1.00: 0.000/0.012 dB, 1.3 MB, 262 MiB" in texts
+    # Of one that could not restore the pictures, only the tile it was held against is known.
+    assert "0.90: equal, 99 MiB" in texts
+
+
+def lost(mean: float, worst: float) -> Accuracy:
+    return Accuracy(
+        data="", protocol="", images=(), mean_drop_db=mean, worst_drop_db=worst,
+        allowed_mean_drop_db=0.03, allowed_worst_drop_db=0.06,
+    )  # fmt: skip
+
+
+def test_a_peer_is_beaten_in_time_and_in_accuracy_at_once_or_not_at_all() -> None:
+    import int8
+
+    factors = {int8.OURS: 1.0, int8.OURS_ORT: 2.0, int8.NNCF: 1.5, int8.STATIC: 1.9}
+    ours = {int8.OURS: lost(0.01, 0.05), int8.OURS_ORT: lost(0.01, 0.02)}
+
+    def answers(nncf: Accuracy, static: Accuracy) -> list[bool]:
+        accuracy = {**ours, int8.NNCF: nncf, int8.STATIC: static}
+        return [reached for _, reached in int8.beside_peers(factors, accuracy)]
+
+    assert answers(lost(0.02, 0.06), lost(0.02, 0.06)) == [True, True, False]
+    assert answers(lost(0.02, 0.04), lost(0.00, 0.06)) == [False, False, False]
+    # What was refused, or could not restore the pictures, is nothing to be beaten.
+    assert int8.beside_peers(factors, ours) == []
+    assert int8.beside_peers({int8.OURS: 1.0}, {**ours, int8.NNCF: lost(1, 1)}) == []
+
+
 def test_what_was_refused_is_remembered_and_not_tried_again(tmp_path: Path) -> None:
     import peer_files
 
@@ -101,3 +141,17 @@ def test_what_runs_is_held_against_the_peak_of_its_precision() -> None:
     assert 0 < ours["gmacs"] < plain["gmacs"]
     assert plain["peak_gmacs_per_s"] == pytest.approx(1024**3 / 16e6)
     assert plain["median"] == pytest.approx(plain["gmacs"] / 0.040 / plain["peak_gmacs_per_s"])
+
+
+def test_a_candidate_is_scored_in_a_process_of_its_own(tmp_path: Path) -> None:
+    import peers
+
+    weights = find_model("esrt_s_x2").weights
+    assert weights
+    scores = peers.scores("torch-fused", weights, "esrt_s_x2", threads=1)
+    _, pairs = peers.evaluation_pairs(find_model("esrt_s_x2"))
+    assert [score.name for score in scores] == [pair.name for pair in pairs]
+    # As the README's 'evaluate' shows it.
+    assert statistics.fmean(score.psnr_y_db for score in scores) == pytest.approx(34.45, abs=0.01)
+    with pytest.raises(CheckFailedError, match=r"nothing\.xml: stopped with status 1: .*nothing"):
+        peers.scores("openvino-f32", tmp_path / "nothing.xml", "esrt_s_x2", threads=1)
