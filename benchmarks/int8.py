@@ -247,7 +247,7 @@ def _show(
             print(f"  {row.name}: {row.status}: {row.reason}")
             continue
         lost = accuracy.get(row.name)
-        loses = f", loses {lost.mean_drop_db:.3f}/{lost.worst_drop_db:.3f} dB" if lost else ""
+        loses = f", loses {_lost(lost)} dB" if lost else ""
         print(
             f"  {row.name:37}x{factors.get(row.name, 0.0):5.2f}{row.latency_ms.p50:8.1f} ms"
             f"{row.parity_psnr_db or 0.0:6.1f} dB{(row.file_bytes or 0) / 1e6:7.2f} MB"
@@ -286,11 +286,16 @@ def beside_peers(
             )
             said = (
                 f"{ours} against {name}: {ratio:.2f} of at least 1, "
-                f"{own.mean_drop_db:.3f}/{own.worst_drop_db:.3f} dB of at most "
-                f"{other.mean_drop_db:.3f}/{other.worst_drop_db:.3f}"
+                f"{_lost(own)} dB of at most {_lost(other)}"
             )
             found.append((said, ratio >= 1 and nearer))
     return found
+
+
+def _lost(accuracy: Accuracy) -> str:
+    # Plus nothing, so that what rounds to nought has no sign.
+    drops = (accuracy.mean_drop_db, accuracy.worst_drop_db)
+    return "/".join(f"{round(drop, 3) + 0.0:.3f}" for drop in drops)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ REWRITES: dict[str, str] = {
     "join_experts": "edgerestore.compress.rewrites.sparse:join_experts",
     "sink_pixel_shuffle": "edgerestore.compress.rewrites.shuffle:sink_pixel_shuffle",
     "join_convolutions": "edgerestore.compress.rewrites.joining:join_convolutions",
+    "part_fusions": "edgerestore.compress.rewrites.fusion:part_fusions",
 }
 """Applied in this order; each is exact alone, too."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
@@ -21,3 +22,20 @@ class Product(nn.Module):
         if self.bias is not None:
             out = out + self.bias
         return out
+
+
+def convolution(weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> nn.Conv2d:
+    """One that keeps height and width; weights are O x C x KH x KW of odd sides."""
+    out, channels, height, width = weight.shape
+    conv = nn.Conv2d(
+        channels,
+        out,
+        (height, width),
+        padding=(height // 2, width // 2),
+        bias=bias is not None,
+        dtype=dtype,
+    ).requires_grad_(False)
+    conv.weight.copy_(weight)
+    if conv.bias is not None and bias is not None:
+        conv.bias.copy_(bias)
+    return conv

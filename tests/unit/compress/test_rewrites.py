@@ -24,7 +24,9 @@ SIZES = [(48, 48), (17, 20), (33, 21), (5, 7)]
 """Divisible by the four segments, by none, and smaller than any tile."""
 PICTURES = {2: "friends-dogx2", 3: "rocket-nightx3", 4: "life-forestx4"}
 
-ESRT_REWRITES = ("fold_scales", "shift_tokens", "sink_pixel_shuffle", "join_convolutions")
+ESRT_REWRITES = (
+    "fold_scales", "shift_tokens", "part_fusions", "sink_pixel_shuffle", "join_convolutions",
+)  # fmt: skip
 FORMS: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in ESRT_REWRITES[:-1]},
     # Before the shuffle has gone there is nothing to join.
@@ -125,9 +127,9 @@ def test_body_scale_that_cannot_be_divided_by_stays(
 @pytest.mark.parametrize(
     ("model", "changed"),
     [
-        ("esrt_x2", (7 * 12 + 2, 1, 2, 2)),
-        ("esrt_x4", (7 * 12 + 2, 1, 2, 2)),
-        ("esrt_s_x2", (7 * 8 + 2, 1, 2, 1)),
+        ("esrt_x2", (7 * 12 + 2, 1, 3 * 5, 2, 2)),
+        ("esrt_x4", (7 * 12 + 2, 1, 3 * 5, 2, 2)),
+        ("esrt_s_x2", (7 * 8 + 2, 1, 2 * 5, 2, 1)),
     ],
 )
 def test_number_of_changed_places(
