@@ -208,7 +208,9 @@ def _ncnn(given: argparse.Namespace) -> Opened:
 
     def run(image: Array) -> Array:
         extractor = network.create_extractor()
-        extractor.input("in0", ncnn.Mat(image[0]).clone())
+        # ncnn reads memory as it lies, whatever its strides, and does not keep it alive.
+        tile = np.ascontiguousarray(image[0])
+        extractor.input("in0", ncnn.Mat(tile).clone())
         status, result = extractor.extract("out0")
         if status:
             raise CheckFailedError(f"ncnn stopped with status {status}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from edgerestore.models.esrt import EfficientTransformer
+from edgerestore.models.esrt import AdaptiveResidualBlock, EfficientTransformer
 from edgerestore.models.layers import Upsampler
 
 COLOURS = 3
@@ -21,9 +21,9 @@ def sparsify(network: nn.Module) -> dict[str, Tensor]:
     Returns what is kept, by module. A convolution's groups run along its input channels, as
     TensorRT wants them, and so do those of layers that read unfolded neighbourhoods, whose
     features the deployable form puts into that order. Dense stay layers that do not read a
-    multiple of four channels, those that write the image, whose weights that form spreads over
-    the phases of a pixel shuffle, and an upsampler's last convolutions, which it joins with them.
-    Done again, it changes nothing.
+    multiple of four channels, those that write the image, an upsampler's convolutions, which that
+    form joins with them, and those that it joins with ESRT's fusions: products of sparse weights
+    are dense. Done again, it changes nothing.
     """
     kept = {}
     for name, weight, inputs in _products(network):
@@ -55,7 +55,12 @@ def _products(network: nn.Module) -> Iterator[tuple[str, Tensor, tuple[int, int]
         if isinstance(module, EfficientTransformer)
         for layer in (module.attention.reduce, module.fc1)
     }
-    joined = {module[-2] for module in network.modules() if isinstance(module, Upsampler)}
+    joined: set[nn.Module] = set()
+    for module in network.modules():
+        if isinstance(module, Upsampler):
+            joined.update(module)
+        elif isinstance(module, AdaptiveResidualBlock):
+            joined.update((module.unit2.expand, module.fuse))
     for name, module in network.named_modules():
         if module in joined:
             continue

@@ -111,7 +111,7 @@ def test_kept_modules_read_float_and_the_others_do_not(calibrated16: Calibrated)
         if is_kept(module):
             assert not makers & set(PAIRS), node.name
     assert {"head", "tail.whole", "mix", "reduce", "blocks.0.low.conv"} <= kept
-    assert {"blocks.0.entry.conv", "blocks.1.low.conv", "blocks.1.fuse"} <= quantized
+    assert {"blocks.0.entry.conv", "blocks.1.low.conv", "blocks.1.fuse_low"} <= quantized
 
 
 def test_onnx_route_runs_in_onnx_runtime_near_float32(
@@ -159,12 +159,12 @@ def test_openvino_route_keeps_the_same_modules(calibrated16: Calibrated, tmp_pat
 def test_further_modules_stay_in_float_without_another_calibration(
     calibrated16: Calibrated,
 ) -> None:
-    fewer = calibrated16.plan(ANY, ("blocks.0.fuse", "blocks.1.*"))
+    fewer = calibrated16.plan(ANY, ("blocks.0.fuse_low", "blocks.1.*"))
     modules = {product.module for product in fewer.products}
-    assert "blocks.0.fuse" not in modules
+    assert "blocks.0.fuse_low" not in modules
     assert not any(module.startswith("blocks.1.") for module in modules)
-    only = calibrated16.plan(ANY, only="blocks.0.fuse")
-    assert [product.module for product in only.products] == ["blocks.0.fuse"]
+    only = calibrated16.plan(ANY, only="blocks.0.fuse_low")
+    assert [product.module for product in only.products] == ["blocks.0.fuse_low"]
 
 
 @pytest.fixture(scope="module")
