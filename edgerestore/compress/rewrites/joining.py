@@ -60,7 +60,8 @@ class JoinedConvolutions(nn.Module):
         self.whole = convolution(whole, rest[:, middle, middle], torch.float64)
 
         def missing(x: Tensor) -> Tensor:
-            return chain(x) - self.whole(x)
+            joined: Tensor = self.whole(x)
+            return chain(x) - joined
 
         edges = []
         for last in (False, True):
