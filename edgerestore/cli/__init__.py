@@ -79,8 +79,17 @@ def options(
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and returns its exit code; errors become one line on stderr."""
+    interrupts: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
     # A polite kill cleans up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, interrupt)
+    # A shell's background job is deaf to Ctrl-C, and stays so.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, interrupt)
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments or bool(os.environ.get("EDGERESTORE_DEBUG"))
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -91,34 +100,38 @@ def main(arguments: list[str] | None = None) -> int:
             raise KeyboardInterrupt
     except (KeyboardInterrupt, typer.Abort):
         return _fail(INTERRUPTED, EXIT_INTERRUPTED)
-    except typer.TyperException as error:
-        return _fail(error.format_message(), EXIT_BAD_INPUT)
-    except EdgeRestoreError as error:
-        if debug:
-            traceback.print_exc()
-        if isinstance(error, AccuracyError) and error.details:
-            print(error.details, file=sys.stderr)
-        return _fail(str(error), error.exit_code)
     except BrokenPipeError:
         # The reader of our output, `head` for one, has left: nobody is there to be told.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
         return EXIT_INTERRUPTED
-    except OSError as error:
+    except Exception as error:
+        # Interrupted while it was being imported, a library fails with an error of its own,
+        # at once or later.
+        answer = (INTERRUPTED, EXIT_INTERRUPTED) if interrupts else _answer(error)
+        if answer is None:
+            raise
         if debug:
             traceback.print_exc()
-        place = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{place}{error.strerror or error}", EXIT_BAD_INPUT)
-    except (ImportError, SystemError) as error:
-        if isinstance(error.__cause__, KeyboardInterrupt):
-            # Ctrl-C while a C extension was being loaded.
-            return _fail(INTERRUPTED, EXIT_INTERRUPTED)
-        name = error.name if isinstance(error, ModuleNotFoundError) else None
-        if debug or name not in HOST_PACKAGES:
-            raise
-        return _fail(f"this needs {name}: pip install 'edgerestore[host]'", EXIT_BAD_INPUT)
-    except MemoryError:
-        return _fail("out of memory; use a smaller tile or image", EXIT_BAD_INPUT)
+        if isinstance(error, AccuracyError) and error.details:
+            print(error.details, file=sys.stderr)
+        return _fail(*answer)
     return code if isinstance(code, int) else 0
+
+
+def _answer(error: Exception) -> tuple[str, int] | None:
+    """Line and exit code for an error; none for a fault of the program's own."""
+    if isinstance(error, typer.TyperException):
+        return error.format_message(), EXIT_BAD_INPUT
+    if isinstance(error, EdgeRestoreError):
+        return str(error), error.exit_code
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}", EXIT_BAD_INPUT
+    if isinstance(error, ModuleNotFoundError) and error.name in HOST_PACKAGES:
+        return f"this needs {error.name}: pip install 'edgerestore[host]'", EXIT_BAD_INPUT
+    if isinstance(error, MemoryError):
+        return "out of memory; use a smaller tile or image", EXIT_BAD_INPUT
+    return None
 
 
 def _fail(message: str, code: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -19,6 +20,8 @@ import pytest
 from PIL import Image
 
 import edgerestore as package
+from edgerestore import cli
+from edgerestore.errors import EdgeRestoreError
 
 needs_host = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="torch, of the host ring, is not installed"
@@ -336,3 +339,22 @@ def test_name_that_leaves_a_bundle_is_refused_by_every_verb(
     verb = ["check", path] if name != ".." else ["restore", path, tmp_path / "in.png", "out.png"]
     refused(edgerestore(*verb, cwd=tmp_path), "SHA256SUMS")
     assert not (tmp_path / "out.png").exists()
+
+
+def test_what_an_interrupted_library_makes_of_ctrl_c_is_still_told_as_ctrl_c(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def swallows(*_: object, **__: object) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise EdgeRestoreError("the network cannot be exported")
+
+    monkeypatch.setattr(cli, "app", swallows)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert cli.main([]) == 130
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert capsys.readouterr().err == "edgerestore: interrupted; nothing half-written was left\n"
