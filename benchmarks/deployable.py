@@ -25,7 +25,7 @@ GOALS = {"esrt_x4": 1.25, "drt": 1.25, "drsformer": 1.5}
 """Latency of the reference form over the deployable one in OpenVINO FP32, to reach."""
 RESULTS = Path(__file__).parent / "results" / "deployable.json"
 RUNTIMES = {
-    "PyTorch": ("torch-fused", "torch-deployable", "weights.safetensors", "weights.safetensors"),
+    "PyTorch": ("torch-fused", "torch-deployable", peers.WEIGHTS, peers.WEIGHTS),
     "ONNX Runtime FP32": ("onnxruntime", "onnxruntime", "reference.onnx", "deployable.onnx"),
     "OpenVINO FP32": ("openvino-f32", "openvino-f32", "reference.onnx", "deployable.onnx"),
     "OpenVINO BF16": ("openvino-bf16", "openvino-bf16", "reference.onnx", "deployable.onnx"),
@@ -88,7 +88,7 @@ def _prepare(folder: Path, model: str, threads: int) -> tuple[list[Candidate], d
     image = crops(read_set("photos").images, spec.tile)[:1]
     with torch.inference_mode():
         peers.write_expected(folder, image, network(torch.tensor(image)).numpy())
-    save_weights(folder / "weights.safetensors", spec, network.state_dict(), {})
+    save_weights(folder / peers.WEIGHTS, spec, network.state_dict(), {})
     rewritten, _ = deployable(network)
     graphs = {
         "reference": plain_onnx_from_module(network, spec.tile),

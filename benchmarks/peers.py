@@ -37,6 +37,7 @@ FLOOR_DB = 15.0
 """Of any candidate to FP32; a broken graph lies below. The parity reached stands beside each
 time: stock INT8 is far from FP32 on random weights, and is timed all the same, as a peer."""
 EXPECTED = "expected.npz"
+WEIGHTS = "weights.safetensors"
 SCORES = "--scores"
 
 Array = NDArray[np.float32]
@@ -68,9 +69,9 @@ def scores(kind: str, file: Path, model: str, threads: int) -> list[Score]:
 def evaluation_pairs(spec: ModelSpec) -> tuple[Path, list[ImagePair]]:
     """The shipped pictures that a network is scored on, and where they lie."""
     from edgerestore.evaluation import read_pairs
-    from edgerestore.shipped import shipped_folder
+    from edgerestore.shipped import evaluation_folder
 
-    root = shipped_folder("calibration") / "evaluation" / spec.pictures
+    root = evaluation_folder(spec.pictures)
     return root, read_pairs(root, spec.scale)
 
 

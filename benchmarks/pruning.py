@@ -155,11 +155,6 @@ def _build(model: str, weights: Path, out: Path, given: argparse.Namespace) -> l
         targets=[TARGET],
         precisions=PRECISIONS,
         weights=weights,
-        tile=None,
-        overlap=None,
-        calibration=None,
-        data=None,
-        keep_float=(),
         out=out,
     )
     pairs = [] if given.latency_only else job.evaluation

@@ -124,18 +124,7 @@ def _build(out: Path, report: Report) -> list[Bundle]:
         target = find_target(name)
         if find_backend(target.backend).version() is not None:
             possible += [(target, precision) for precision in precisions]
-    job = job_from(
-        MODEL,
-        targets=None,
-        precisions=None,
-        weights=None,
-        tile=None,
-        overlap=None,
-        calibration=None,
-        data=None,
-        keep_float=[],
-        out=out / "bundles",
-    )
+    job = job_from(MODEL, out=out / "bundles")
     return build_bundles([dataclasses.replace(job, cases=tuple(possible))], report)
 
 

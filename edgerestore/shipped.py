@@ -54,6 +54,11 @@ def toml_folder(kind: Kind) -> Path:
     return folder / "sets" if kind == "calibration" else folder
 
 
+def evaluation_folder(pictures: str) -> Path:
+    """Returns where the shipped pairs lie that go with a calibration set."""
+    return shipped_folder("calibration") / "evaluation" / pictures
+
+
 _SINGULAR: dict[Kind, str] = {
     "targets": "target",
     "recipes": "recipe",

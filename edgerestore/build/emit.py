@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,10 @@ class Emitter:
     batching: Batching = field(default_factory=Batching)
     """What every file is turned into at the end."""
     _halves: dict[Int8Rules | None, tuple[onnx.ModelProto, PassFacts]] = field(default_factory=dict)
+
+    def keeping(self, modules: tuple[str, ...]) -> Emitter:
+        """The same graph with further modules left in float."""
+        return Emitter(self.graph, self.quantizer.keeping(modules), self.batching)
 
     def emit(
         self, target: Target, precision: PrecisionName, folder: Path
@@ -114,7 +117,7 @@ class Emitter:
         passes = []
         if precision == "int8":
             plan = self.quantizer.plan(target.int8)
-            plan = dataclasses.replace(plan, graph=self.batching(plan.graph))
+            plan = replace(plan, graph=self.batching(plan.graph))
             model = openvino_from_plan(plan, folder)
             passes = [self.quantizer.facts(target.int8)]
         else:

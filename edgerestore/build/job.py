@@ -192,9 +192,7 @@ class Builder:
     def keeping(self, modules: tuple[str, ...], out: Path) -> Builder:
         """The same network with further modules left in float, written to another folder."""
         job = replace(self.job, keep_float=(*self.job.keep_float, *modules), out=out)
-        quantizer = self.emitter.quantizer.keeping(modules)
-        emitter = Emitter(self.source.graph, quantizer, self.source.batching)
-        return replace(self, job=job, emitter=emitter)
+        return replace(self, job=job, emitter=self.emitter.keeping(modules))
 
     def build(self, target: Target, precision: PrecisionName) -> Bundle:
         """Writes one bundle. Raises AccuracyError where the job refuses what it lost."""

@@ -19,7 +19,7 @@ from edgerestore.evaluation import ImagePair, data_label, read_pairs
 from edgerestore.models import find_model
 from edgerestore.recipe import Budget, BuildSettings, NetworkSettings, Recipe, Target, read_toml
 from edgerestore.recipe.scalars import PrecisionName
-from edgerestore.shipped import shipped_folder, shipped_toml
+from edgerestore.shipped import evaluation_folder, shipped_folder, shipped_toml
 from edgerestore.tiling import DEFAULT_OVERLAP
 
 DEFAULTS = BuildSettings(targets=("x86-openvino",), precisions=("fp32", "fp16", "int8"))
@@ -39,15 +39,15 @@ NOT_GATED = (
 def job_from(
     model: str | None,
     *,
-    targets: Sequence[str] | None,
-    precisions: Sequence[str] | None,
-    weights: Path | None,
-    tile: int | Literal["auto"] | None,
-    overlap: int | None,
-    calibration: str | None,
-    data: Path | None,
-    keep_float: Sequence[str],
     out: Path,
+    targets: Sequence[str] | None = None,
+    precisions: Sequence[str] | None = None,
+    weights: Path | None = None,
+    tile: int | Literal["auto"] | None = None,
+    overlap: int | None = None,
+    calibration: str | None = None,
+    data: Path | None = None,
+    keep_float: Sequence[str] = (),
     name: str | None = None,
     network: Mapping[str, Any] | None = None,
     budget: Budget | None = None,
@@ -173,7 +173,7 @@ def _pairs(origin: Origin, data: Path | None) -> tuple[Path, list[ImagePair]]:
     shipped = origin.spec.pictures
     if data is None and not shipped:
         return Path(), []
-    root = data or shipped_folder("calibration") / "evaluation" / shipped
+    root = data or evaluation_folder(shipped)
     return root, read_pairs(root, origin.spec.scale)
 
 

@@ -14,7 +14,7 @@ from edgerestore.evaluation import read_pairs
 from edgerestore.models import SizeRule
 from edgerestore.models.user import UnitRange, first_line
 from edgerestore.recipe import NetworkSettings
-from edgerestore.shipped import shipped_folder
+from edgerestore.shipped import evaluation_folder
 
 SIDES = (64, 48, 96, 128, 56, 80, 72, 112, 120, 144, 160, 192, 224, 240, 256)
 """Tried in this order until one is taken."""
@@ -91,7 +91,7 @@ def find_value_range(
     the input's size, against the input.
     """
     shipped = scale if scale in SHIPPED_SCALES else SHIPPED_SCALES[0]
-    pairs = read_pairs(shipped_folder("calibration") / "evaluation" / "photos", shipped)[PICTURES]
+    pairs = read_pairs(evaluation_folder("photos"), shipped)[PICTURES]
     side = rule.fitting(max(CROP, rule.minimum))
     if min(min(pair.low.shape[:2]) for pair in pairs) < side:
         return RANGES[0], "value range 0 to 1 assumed: no shipped picture has the network's size"

@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from edgerestore.errors import EdgeRestoreError
-from edgerestore.export.onnx import onnx_from_module
+from edgerestore.export.onnx import drop_unread, onnx_from_module
 
 Shape = NDArray[np.int64]
 Slot = tuple[str, int]
@@ -54,11 +54,10 @@ class Batching:
                 if shape is not None:
                     node.input[slot] = "shape." + ".".join(map(str, shape.tolist()))
                     named[node.input[slot]] = shape
-        read = {name for node in graph.node for name in node.input}
-        kept = [constant for constant in graph.initializer if constant.name in read]
-        del graph.initializer[:]
-        added = [numpy_helper.from_array(shape, name) for name, shape in named.items()]
-        graph.initializer.extend([*kept, *added])
+        drop_unread(graph)
+        graph.initializer.extend(
+            numpy_helper.from_array(shape, name) for name, shape in named.items()
+        )
         return onnx.shape_inference.infer_shapes(made, data_prop=True)
 
 
@@ -70,7 +69,6 @@ def batching_of(module: nn.Module, one: onnx.ModelProto, tile: int, size: int) -
     if size == 1:
         return Batching()
     several = onnx_from_module(module, tile, size)
-    nodes = list(zip(one.graph.node, several.graph.node, strict=False))
     refusal = EdgeRestoreError(
         f"the network's graph for {size} tiles at once is another than for one, as of a network "
         "that asks how many it was given; build it with a batch of 1"
@@ -80,7 +78,7 @@ def batching_of(module: nn.Module, one: onnx.ModelProto, tile: int, size: int) -
     ours, theirs = _constants(one), _constants(several)
     same = {one.graph.input[0].name: several.graph.input[0].name}
     shapes: dict[Slot, Shape] = {}
-    for node, other in nodes:
+    for node, other in zip(one.graph.node, several.graph.node, strict=True):
         if _kind(node) != _kind(other):
             raise refusal
         for slot, (name, other_name) in enumerate(zip(node.input, other.input, strict=True)):

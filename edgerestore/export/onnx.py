@@ -98,6 +98,14 @@ def share_initializers(model: onnx.ModelProto) -> int:
     return gone
 
 
+def drop_unread(graph: onnx.GraphProto) -> None:
+    """Removes the constants that no node reads."""
+    read = {name for node in graph.node for name in node.input}
+    kept = [constant for constant in graph.initializer if constant.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
 def operator_counts(model: onnx.ModelProto) -> dict[str, int]:
     """How often each operator occurs, most frequent first."""
     return dict(Counter(node.op_type for node in model.graph.node).most_common())

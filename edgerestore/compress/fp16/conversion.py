@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgerestore.compress.fp16.graphs import FLOAT, HALF, converted_inputs, inferred, tensors_of
 from edgerestore.compress.fp16.ranges import LARGEST_HALF
 from edgerestore.errors import EdgeRestoreError
+from edgerestore.export.onnx import drop_unread
 
 
 def fp16_from_fp32(model: onnx.ModelProto, keep_nodes: Collection[str] = ()) -> onnx.ModelProto:
@@ -51,13 +52,10 @@ class _Writer:
                 self._type[name] = _cast_to(node) or wanted
         for output in self._graph.output:
             self._restore(output.name)
-        used = {name for node in self._nodes for name in node.input}
-        weights = [w for w in self._graph.initializer if w.name in used]
-        weights += self._half_weights.values()
-        del self._graph.initializer[:]
-        self._graph.initializer.extend(weights)
         del self._graph.node[:]
         self._graph.node.extend(self._nodes)
+        drop_unread(self._graph)
+        self._graph.initializer.extend(self._half_weights.values())
 
     def _as(self, name: str, wanted: int) -> str:
         if name in self._weights:

@@ -11,6 +11,7 @@ from onnx import helper, numpy_helper
 from edgerestore.compress.quantization.plan import Plan
 from edgerestore.compress.quantization.steps import Steps, int8_weight
 from edgerestore.compress.quantization.whole import MICROSOFT, WholeProducts
+from edgerestore.export.onnx import drop_unread
 
 
 def qdq_from_plan(plan: Plan) -> onnx.ModelProto:
@@ -50,10 +51,8 @@ def qdq_from_plan(plan: Plan) -> onnx.ModelProto:
             node.input[1] = new.weight(name, values, products[node.name].output_axis)
         graph.node.extend(new.before(node))
         graph.node.append(node)
-    read = {name for node in graph.node for name in node.input}
-    kept = [weight for weight in graph.initializer if weight.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend([*kept, *new.constants])
+    drop_unread(graph)
+    graph.initializer.extend(new.constants)
     if whole.tokens:
         made.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
     onnx.checker.check_model(made, full_check=True)

@@ -20,6 +20,7 @@ from onnx import helper, numpy_helper
 from edgerestore.compress.quantization.products import MOVES, Product, products_of
 from edgerestore.compress.quantization.ranges import largest_by_channel
 from edgerestore.compress.running import Crops
+from edgerestore.export.onnx import drop_unread
 
 SMALLEST = 1e-5
 """Of a channel's magnitude: one that is always 0 tells nothing."""
@@ -67,7 +68,7 @@ def smoothed(
             weights[name].CopyFrom(numpy_helper.from_array(scaled, name))
         for tensor in group.tensors:
             _divide(made, tensor, group, factor, f"smoothing.{number}")
-    _drop_unread(made)
+    drop_unread(made.graph)
     return made
 
 
@@ -177,10 +178,3 @@ def _scale_norm(
         own = f"{name}.{kind}"
         model.graph.initializer.append(numpy_helper.from_array(old * inverse, own))
         maker.input[slot] = own
-
-
-def _drop_unread(model: onnx.ModelProto) -> None:
-    read = {name for node in model.graph.node for name in node.input}
-    kept = [weight for weight in model.graph.initializer if weight.name in read]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from edgerestore.compress.rewrites.products import convolution
 from edgerestore.compress.rewrites.replacing import replace_each
+from edgerestore.compress.rewrites.scales import bias_of, value_of
 from edgerestore.models.esrt import (
     AdaptiveResidualBlock,
     HighPreservingBlock,
@@ -87,12 +88,11 @@ class PartedPreservingBlock(nn.Module):
 def _behind(unit: ResidualUnit, weight: Tensor) -> nn.Conv2d:
     """The unit's last convolution and a 1 x 1 one behind it, O x C x 1 x 1, as one."""
     last = unit.expand
-    assert last.bias is not None
     weight = (weight * _value(unit.residual_scale))[:, :, 0, 0].double()
     joined = torch.einsum("om,mchw->ochw", weight, last.weight.double())
-    return convolution(joined, weight @ last.bias.double(), last.weight.dtype)
+    return convolution(joined, weight @ bias_of(last).double(), last.weight.dtype)
 
 
 def _value(scale: nn.Module) -> Tensor:
     """Of a learned scalar, or of the identity that stands where one was folded."""
-    return scale.scale.detach() if isinstance(scale, Scale) else torch.ones(())
+    return value_of(scale) if isinstance(scale, Scale) else torch.ones(())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -75,7 +76,6 @@ class JoinedConvolutions(nn.Module):
             taps = answers[:, :, :, window, at].flip(3).permute(2, 1, 3, 0)
             edges.append(_edge(taps, rest[:, middle, at], padding=(REACH, 0)))
         self.top, self.left, self.bottom, self.right = edges
-        self.corners = nn.ModuleList()
 
         def still_missing(x: Tensor) -> Tensor:
             return chain(x) - self._within_corners(x)
@@ -123,10 +123,8 @@ def _join(parent: ESRT | Tail, branches: Sequence[tuple[str, str]]) -> int:
         ):
             continue
         assert isinstance(first[0], nn.Conv2d)
-        inner = 1
-        for layer in first:
-            if isinstance(layer, nn.PixelShuffle):
-                inner *= layer.upscale_factor
+        shuffles = (layer for layer in first if isinstance(layer, nn.PixelShuffle))
+        inner = math.prod(layer.upscale_factor for layer in shuffles)
         chain = nn.Sequential(copy.deepcopy(first), copy.deepcopy(second)).double()
         outer = parent.shuffle
         assert isinstance(outer, nn.PixelShuffle)
@@ -156,8 +154,6 @@ class _At(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.chain(x)
-        if self.inner == 1:
-            return out
         n, _, height, width = x.shape
         parts = out.reshape(
             n, -1, self.outer, self.outer, height, self.inner, width, self.inner

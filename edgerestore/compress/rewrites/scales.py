@@ -33,7 +33,7 @@ def _fold_block(block: AdaptiveResidualBlock) -> int:
     With ``y1 = x1 / a1`` and ``y2 = x2 / (a1 * a2)`` the convolutions that read x1 and x2
     take the factors over: ``squeeze`` of the second unit, and the two halves of ``fuse``.
     """
-    a1, a2 = _value(block.unit1.identity_scale), _value(block.unit2.identity_scale)
+    a1, a2 = value_of(block.unit1.identity_scale), value_of(block.unit2.identity_scale)
     if min(abs(a1), abs(a2)) < SMALLEST_DIVISOR:
         return 0
     channels = block.unit2.expand.out_channels
@@ -43,7 +43,7 @@ def _fold_block(block: AdaptiveResidualBlock) -> int:
         block.fuse.weight[:, :channels] *= _take(block, "unit2_scale") * a1 * a2
         block.fuse.weight[:, channels:] *= _take(block, "unit1_scale") * a1
         # A ReLU lets only a positive factor through.
-        residual = _value(block.residual_scale)
+        residual = value_of(block.residual_scale)
         if residual > 0:
             block.conv.weight *= _take(block, "residual_scale")
     return 7 if residual > 0 else 6
@@ -56,23 +56,24 @@ def _fold_unit(unit: ResidualUnit, *, read: Tensor | float, write: Tensor | floa
         _take(unit, "identity_scale")
         unit.squeeze.weight *= read
         unit.expand.weight *= write
-        _bias(unit.expand).mul_(write)
+        bias_of(unit.expand).mul_(write)
 
 
 def _fold_body(network: ESRT) -> int:
     """``s * shallow + b * mix(...)`` becomes ``shallow + mix'(...)``, read by ``body_conv``."""
-    if abs(_value(network.skip_scale)) < SMALLEST_DIVISOR:
+    if abs(value_of(network.skip_scale)) < SMALLEST_DIVISOR:
         return 0
     with torch.no_grad():
         skip = _take(network, "skip_scale")
         body = _take(network, "body_scale") / skip
         network.mix.weight *= body
-        _bias(network.mix).mul_(body)
+        bias_of(network.mix).mul_(body)
         network.body_conv.weight *= skip
     return 2
 
 
-def _value(scale: nn.Module) -> Tensor:
+def value_of(scale: nn.Module) -> Tensor:
+    """Of a learned scalar."""
     value = scale.scale
     assert isinstance(value, Tensor)
     return value.detach().clone()
@@ -80,11 +81,12 @@ def _value(scale: nn.Module) -> Tensor:
 
 def _take(owner: nn.Module, name: str) -> Tensor:
     """Returns the scalar's value and puts an identity in its place."""
-    value = _value(owner.get_submodule(name))
+    value = value_of(owner.get_submodule(name))
     setattr(owner, name, nn.Identity())
     return value
 
 
-def _bias(conv: nn.Conv2d) -> Tensor:
+def bias_of(conv: nn.Conv2d) -> Tensor:
+    """Of a convolution that has one."""
     assert conv.bias is not None
     return conv.bias
