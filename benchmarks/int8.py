@@ -20,7 +20,7 @@ import msgspec
 import peer_files
 import peers
 from documents import write_document
-from int8_plot import write_plot
+from int8_plot import drops, write_plot
 
 from edgerestore.bench.environment import Watch, warnings
 from edgerestore.bench.harness import Candidate, Measurement, Plan, cpu_seconds, measure
@@ -33,7 +33,7 @@ from edgerestore.build.counting import count_work
 from edgerestore.bundle import Accuracy
 from edgerestore.errors import CheckFailedError
 from edgerestore.evaluation import data_label, protocol
-from edgerestore.models import MODELS, build_network, find_model
+from edgerestore.models import build_network, find_model
 from edgerestore.tiling import DEFAULT_OVERLAP
 
 RESULTS = Path(__file__).parent / "results"
@@ -57,9 +57,9 @@ CANDIDATES = {
     "ONNX Runtime FP32, plain export": ("onnxruntime", "plain.onnx"),
     "ncnn, plain export": ("ncnn", "ncnn/plain.param"),
     "ncnn, our form": ("ncnn", "ncnn-ours/deployable.param"),
-    COMPILED: ("torch-compiled", peer_files.WEIGHTS),
-    FUSED: ("torch-fused", peer_files.WEIGHTS),
-    EAGER: ("torch", peer_files.WEIGHTS),
+    COMPILED: ("torch-compiled", peers.WEIGHTS),
+    FUSED: ("torch-fused", peers.WEIGHTS),
+    EAGER: ("torch", peers.WEIGHTS),
 }
 """How each is opened, and the file that :mod:`peer_files` makes for it."""
 PEAKS = {"int8": OURS, "fp32": PLAIN}
@@ -86,7 +86,7 @@ def main() -> int:
         wanted = {name: made for name, made in CANDIDATES.items() if name not in given.without}
         peer_files.write_missing(folder, model, [file for _, file in wanted.values()])
         candidates = _candidates(folder, model, given.threads, wanted)
-        _warm(folder, candidates)
+        let_compile(folder, candidates, given.patience)
         if given.prepare:
             continue
         accuracy = _accuracy(folder, model, given.threads, wanted) if model in TRAINED else {}
@@ -116,6 +116,13 @@ def _arguments() -> argparse.Namespace:
         metavar="NAME",
         help="leave a peer out; inductor compiles for an hour",
     )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=30.0,
+        metavar="MINUTES",
+        help="for inductor to compile a network; a peer that takes longer is not timed",
+    )
     parser.add_argument("--prepare", action="store_true", help="write the candidates only")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result files")
     return parser.parse_args()
@@ -132,15 +139,29 @@ def _candidates(
     ]
 
 
-def _warm(folder: Path, candidates: list[Candidate]) -> None:
-    """Lets inductor compile once, which takes minutes; what it makes is kept in ``folder``."""
-    for candidate in candidates:
-        done = folder / "inductor" / f"{CANDIDATES[candidate.name][0]}.warm"
-        if candidate.name in (COMPILED, COMPRESSOR) and not done.exists():
+def let_compile(folder: Path, candidates: list[Candidate], patience: float) -> None:
+    """Lets inductor compile once; what it makes, or why it made nothing, is kept in ``folder``.
+
+    Who was refused leaves ``candidates``.
+    """
+    for candidate in [one for one in candidates if one.name in (COMPILED, COMPRESSOR)]:
+        done = _compilation(folder, candidate.name)
+        if not done.exists() and peer_files.refusal(done) is None:
             print(f"{folder.name}: compiling for {candidate.name}", flush=True)
-            (seen,) = measure([candidate], Plan(samples=1))
-            done.parent.mkdir(exist_ok=True)
-            done.write_text(f"{seen.status} {seen.reason or ''}\n", encoding="utf-8")
+            plan = Plan(samples=1, reply_timeout_s=60 * patience)
+            (seen,) = measure([candidate], plan)
+            if seen.status == "measured":
+                done.parent.mkdir(exist_ok=True)
+                done.touch()
+            else:
+                peer_files.refuse(done, f"inductor compiling it: {seen.reason}")
+        if not done.exists():
+            candidates.remove(candidate)
+
+
+def _compilation(folder: Path, name: str) -> Path:
+    """Lies there where inductor has compiled for this candidate."""
+    return folder / "inductor" / f"{CANDIDATES[name][0]}.warm"
 
 
 def _accuracy(
@@ -150,11 +171,11 @@ def _accuracy(
 
     A candidate that fails is left out: what stopped it stands in its row of the timed run.
     """
-    spec = MODELS[model]
+    spec = find_model(model)
     data = data_label(*peers.evaluation_pairs(spec))
     how = protocol(border=spec.border, tile=spec.tile, overlap=DEFAULT_OVERLAP)
     print(f"{model}: restoring the evaluation pictures", flush=True)
-    weights = folder / peer_files.WEIGHTS
+    weights = folder / peers.WEIGHTS
     fp32 = peers.scores("torch-fused", weights, model, threads)
     found = {}
     for name, (kind, file) in wanted.items():
@@ -182,7 +203,7 @@ def _measure(
     environment = watch.finish(cpu_seconds(every))
     seen, tops = every[: -len(peaks)], every[-len(peaks) :]
     results = Results(
-        bundles=_rows(folder, seen, wanted),
+        bundles=rows_of(folder, seen, wanted),
         environment=environment,
         ratios=ratios_of(seen, plan),
         protocol={
@@ -195,7 +216,7 @@ def _measure(
     return results, of_peaks(model, seen, tops)
 
 
-def _rows(
+def rows_of(
     folder: Path, seen: list[Measurement], wanted: dict[str, tuple[str, str]]
 ) -> list[Result]:
     """One for each candidate, in order; those without a file say what refused it."""
@@ -207,7 +228,7 @@ def _rows(
             size = Costs(file_bytes=peer_files.file_bytes(path))
             rows.append(result_of(measured[name], name, size))
         else:
-            reason = peer_files.refusal(path)
+            reason = peer_files.refusal(path) or peer_files.refusal(_compilation(folder, name))
             rows.append(Result(bundle=name, name=name, status="not executable here", reason=reason))
     return rows
 
@@ -247,7 +268,7 @@ def _show(
             print(f"  {row.name}: {row.status}: {row.reason}")
             continue
         lost = accuracy.get(row.name)
-        loses = f", loses {_lost(lost)} dB" if lost else ""
+        loses = f", loses {drops(lost.mean_drop_db, lost.worst_drop_db)} dB" if lost else ""
         print(
             f"  {row.name:37}x{factors.get(row.name, 0.0):5.2f}{row.latency_ms.p50:8.1f} ms"
             f"{row.parity_psnr_db or 0.0:6.1f} dB{(row.file_bytes or 0) / 1e6:7.2f} MB"
@@ -286,16 +307,11 @@ def beside_peers(
             )
             said = (
                 f"{ours} against {name}: {ratio:.2f} of at least 1, "
-                f"{_lost(own)} dB of at most {_lost(other)}"
+                f"{drops(own.mean_drop_db, own.worst_drop_db)} dB of at most "
+                f"{drops(other.mean_drop_db, other.worst_drop_db)}"
             )
             found.append((said, ratio >= 1 and nearer))
     return found
-
-
-def _lost(accuracy: Accuracy) -> str:
-    # Plus nothing, so that what rounds to nought has no sign.
-    drops = (accuracy.mean_drop_db, accuracy.worst_drop_db)
-    return "/".join(f"{round(drop, 3) + 0.0:.3f}" for drop in drops)
 
 
 if __name__ == "__main__":

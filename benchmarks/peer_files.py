@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 CROPS = 24
 """Of a paper configuration: with more, the largest would take each tool hours."""
-WEIGHTS = "weights.safetensors"
 LONGEST_REASON = 240
 REFUSED = ".refused"
 """Behind a file's name: why there is no such file."""
@@ -51,9 +50,15 @@ def write_missing(folder: Path, model: str, wanted: Collection[str]) -> None:
         try:
             MAKERS[name](network, path)
         except Exception as error:  # noqa: BLE001 - what peers raise has no common base
-            said = " ".join((str(error) or type(error).__name__).split())[:LONGEST_REASON]
-            path.with_name(path.name + REFUSED).write_text(said + "\n", encoding="utf-8")
-            print(f"{model}: {name}: {said}", flush=True)
+            refuse(path, str(error) or type(error).__name__)
+            print(f"{model}: {name}: {refusal(path)}", flush=True)
+
+
+def refuse(path: Path, reason: str) -> None:
+    """Notes in one line why there is no such file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    said = " ".join(reason.split())[:LONGEST_REASON]
+    path.with_name(path.name + REFUSED).write_text(said + "\n", encoding="utf-8")
 
 
 def refusal(path: Path) -> str | None:
@@ -125,12 +130,7 @@ class Network:
             self.spec.name,
             targets=list(OURS.values()),
             precisions=["int8"],
-            weights=self.folder / WEIGHTS,
-            tile=None,
-            overlap=None,
-            calibration=None,
-            data=None,
-            keep_float=(),
+            weights=self.folder / peers.WEIGHTS,
             out=self.folder,
         )
         job = dataclasses.replace(job, refuses=False)
@@ -234,7 +234,7 @@ OURS = {"ours/model.xml": "x86-openvino", "ours-ort/model.onnx": "x86-onnxruntim
 """The target of each of our files; its bundle lies around it."""
 
 MAKERS: dict[str, Callable[[Network, Path], None]] = {
-    WEIGHTS: Network.write_weights,
+    peers.WEIGHTS: Network.write_weights,
     "plain.onnx": Network.write_plain,
     "stock.xml": lambda network, path: network.write_stock(path, transformer=False),
     "stock-transformer.xml": lambda network, path: network.write_stock(path, transformer=True),

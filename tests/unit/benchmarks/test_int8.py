@@ -155,3 +155,16 @@ def test_a_candidate_is_scored_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert statistics.fmean(score.psnr_y_db for score in scores) == pytest.approx(34.45, abs=0.01)
     with pytest.raises(CheckFailedError, match=r"nothing\.xml: stopped with status 1: .*nothing"):
         peers.scores("openvino-f32", tmp_path / "nothing.xml", "esrt_s_x2", threads=1)
+
+
+def test_a_peer_that_compiles_for_too_long_says_so_in_its_row(tmp_path: Path) -> None:
+    import int8
+
+    sleeps = (sys.executable, "-c", "import time; time.sleep(60)")
+    for _ in range(2):
+        candidates = [Candidate(int8.OURS, sleeps), Candidate(int8.COMPILED, sleeps)]
+        int8.let_compile(tmp_path, candidates, patience=0.05)
+        assert [one.name for one in candidates] == [int8.OURS]
+    (row,) = int8.rows_of(tmp_path, [], {int8.COMPILED: ("torch-compiled", "weights.safetensors")})
+    assert (row.status, row.latency_ms) == ("not executable here", None)
+    assert row.reason == "inductor compiling it: no answer for 3 s"
