@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
+NARROW = 90
+"""Columns of a terminal in which a table keeps to one space at each side of a number."""
 LONGEST_NUMBER = 8
 """Characters of a cell that is not broken over lines."""
 
@@ -61,7 +63,15 @@ def table(title: str, *columns: str) -> Table:
                 if len(str(cell)) <= LONGEST_NUMBER:
                     column.min_width = max(column.min_width or 0, len(str(cell)))
 
-    made = Whole(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    narrow = console().width < NARROW
+    made = Whole(
+        title=f"\n{title}" if narrow else title,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        collapse_padding=narrow,
+        pad_edge=not narrow,
+        show_edge=not narrow,
+    )
     for number, column in enumerate(columns):
         made.add_column(
             column, justify="right" if number else "left", no_wrap=not number, overflow="fold"
