@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgerestore.files import write_beside
+from edgerestore.metrics import decibels
 from edgerestore.report.axes import Axis, axis_over, fitted, number
 from edgerestore.report.markup import Markup, joined, tag
 
@@ -50,6 +51,11 @@ def write_plot(path: Path, measured: Mapping[str, Any]) -> None:
         role="img",
     )
     write_beside(path, drawing.encode() + b"\n")
+
+
+def drops(mean_db: float, worst_db: float) -> str:
+    """Mean and worst, such as "0.012/0.034"."""
+    return f"{decibels(mean_db)}/{decibels(worst_db)}"
 
 
 def _panel(model: str, results: Mapping[str, Any], top: float) -> Markup:
@@ -98,7 +104,7 @@ def _row(
 
 def _near(row: Mapping[str, Any], lost: Mapping[str, Any] | None) -> str:
     if lost:
-        return f"{lost['mean_drop_db']:.3f}/{lost['worst_drop_db']:.3f} dB"
+        return f"{drops(lost['mean_drop_db'], lost['worst_drop_db'])} dB"
     psnr = row["parity_psnr_db"]
     return "equal" if psnr >= EQUAL_DB else f"{psnr:.0f} dB"
 

@@ -81,3 +81,8 @@ def _psnr_db(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 def _require_same_shape(result: NDArray[np.uint8], truth: NDArray[np.uint8]) -> None:
     if result.shape != truth.shape:
         raise InputError(f"cannot compare images of {result.shape} and {truth.shape}")
+
+
+def decibels(value: float, digits: int = 3) -> str:
+    """A difference for people; what rounds to nothing has no sign."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"

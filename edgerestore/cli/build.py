@@ -258,6 +258,8 @@ def _show_choice(job: Job) -> None:
 
 
 def _show(job: Job, made: list[Bundle]) -> None:
+    from edgerestore.metrics import decibels
+
     judged = f"PSNR-Y against FP32 on {job.evaluation_name}" if job.evaluation else "not gated"
     batch = f", {job.batch} at once" if job.batch > 1 else ""
     shown = table(
@@ -267,7 +269,7 @@ def _show(job: Job, made: list[Bundle]) -> None:
     for bundle in made:
         accuracy = bundle.manifest.accuracy
         mean, worst = (
-            (f"{accuracy.mean_drop_db:.3f}", f"{accuracy.worst_drop_db:.3f}")
+            (decibels(accuracy.mean_drop_db), decibels(accuracy.worst_drop_db))
             if accuracy
             else ("-", "-")
         )

@@ -81,10 +81,8 @@ def decide(
                 precisions=find_target(target).precisions,
                 weights=weights,
                 tile=tile,
-                overlap=None,
                 calibration=calibration,
                 data=data,
-                keep_float=[],
                 out=folder,
             )
             for note in job.notes:
@@ -161,7 +159,7 @@ def _show(decision: Decision, out: Path | None) -> None:
 
 
 def _accuracy_cells(candidate: Candidate) -> list[str]:
-    from edgerestore.decide.words import decibels
+    from edgerestore.metrics import decibels
 
     drop = candidate.drop
     if drop is None:

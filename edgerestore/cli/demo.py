@@ -21,6 +21,7 @@ def demo(
 ) -> None:
     """Does the whole job on the shipped model and photograph; writes one HTML report."""
     from edgerestore.demo import run_demo
+    from edgerestore.metrics import decibels
 
     with progress() as bar:
         task = bar.add_task("starting", total=None)
@@ -47,7 +48,7 @@ def demo(
         timing = latency.get(bundle.path.name)
         shown.add_row(
             bundle.path.name,
-            f"{accuracy.worst_drop_db:.3f}" if accuracy else "-",
+            decibels(accuracy.worst_drop_db) if accuracy else "-",
             f"{timing.p50:.1f}" if timing and timing.p50 is not None else "-",
             f"{bundle.file_bytes / 1024:.0f}",
             bundle.manifest.parity.status,

@@ -86,10 +86,12 @@ def _print_tables(results: list[BundleResult]) -> None:
 
 def _drop_cells(result: BundleResult, results: list[BundleResult]) -> tuple[str, str, str]:
     """Mean and worst drop, and the number of the bundle that they are measured against."""
+    from edgerestore.metrics import decibels
+
     drop = result.drop
     if drop is None:
         return "-", "-", "-"
     names = [other.bundle for other in results]
     known = drop.reference in names
     reference = f"#{names.index(drop.reference) + 1}" if known else "own manifest's FP32"
-    return f"{drop.mean_db:.3f}", f"{drop.worst_db:.2f}", reference
+    return decibels(drop.mean_db), decibels(drop.worst_db, 2), reference

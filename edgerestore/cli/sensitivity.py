@@ -77,7 +77,6 @@ def sensitivity(
             precisions=["int8"],
             weights=weights,
             tile=tile,
-            overlap=None,
             calibration=calibration,
             data=data,
             keep_float=keep_float or [],
@@ -157,6 +156,8 @@ def _show(
     found: Found[Accuracy | None] | None,
     limits: Limits,
 ) -> None:
+    from edgerestore.metrics import decibels
+
     to = console()
     rows = table(
         f"{model} by the rules of {target}: one module in INT8, all else in FP32",
@@ -171,7 +172,7 @@ def _show(
     tried = table("Modules in float, the most sensitive first", "number", "mean dB", "worst dB")
     for count, accuracy in sorted(found.tried):
         if accuracy is not None:
-            cells = (f"{accuracy.mean_drop_db:.3f}", f"{accuracy.worst_drop_db:.3f}")
+            cells = (decibels(accuracy.mean_drop_db), decibels(accuracy.worst_drop_db))
             tried.add_row(str(count), *cells)
     to.print(tried)
     allowed = f"{limits.mean_drop_db:g} dB in the mean and {limits.worst_drop_db:g} on the worst"

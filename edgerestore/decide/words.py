@@ -12,6 +12,7 @@ from edgerestore.bench.profile.words import float_parts, listed, percent
 from edgerestore.bench.statistics import Interval
 from edgerestore.decide.choice import LATENCY_MARGIN, Choice, Option, keeps, ratio
 from edgerestore.decide.result import Limits
+from edgerestore.metrics import decibels
 
 FLOAT_LABELS = ("FP32", "FP16", "BF16")
 INT8 = "INT8"
@@ -55,11 +56,6 @@ def reasons(
         ]
     found += [_rival(known[label], choice, known) for label in choice.rivals]
     return found
-
-
-def decibels(value: float) -> str:
-    """Three digits, and no sign before what rounds to nothing."""
-    return f"{round(value, 3) + 0.0:.3f}"
 
 
 def against(seen: Interval) -> str:

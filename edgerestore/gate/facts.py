@@ -201,7 +201,7 @@ def _words(change: Mapping[str, int]) -> str:
 
 
 def _signed(change: float, unit: str) -> str:
-    return f"{change:+.3f}{unit}" if unit else f"{change:+.2%}"
+    return f"{round(change, 3) + 0.0:+.3f}{unit}" if unit else f"{change:+.2%}"
 
 
 def _size(value: float, unit: str) -> str:

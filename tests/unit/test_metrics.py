@@ -37,3 +37,8 @@ def test_grey_errors_weigh_less_in_luma_than_in_rgb() -> None:
 def test_images_of_different_sizes_are_refused(measure) -> None:
     with pytest.raises(InputError, match=r"cannot compare images of \(24, 20, 3\)"):
         measure(TRUTH, TRUTH[1:], border=0)
+
+
+def test_nothing_has_no_sign() -> None:
+    assert [metrics.decibels(x) for x in (-0.0002, 0.0, -0.0006)] == ["0.000", "0.000", "-0.001"]
+    assert metrics.decibels(-0.004, 2) == "0.00"

@@ -6,7 +6,7 @@ from edgerestore.bench.profile import Profile
 from edgerestore.bench.profile.operators import Operator, kind_of
 from edgerestore.decide.choice import choose
 from edgerestore.decide.result import Limits
-from edgerestore.decide.words import decibels, reasons
+from edgerestore.decide.words import reasons
 
 Make = Callable[..., object]
 
@@ -104,7 +104,3 @@ def test_a_runtime_whose_profile_is_not_read_gives_no_reason(option: Make) -> No
     options = [option("FP32", 5.0), option("INT8", 5.0, 0.02)]
     said = reasons(choose(options, LIMITS), options, LIMITS, {}, NONE)
     assert said[1].endswith("the latency of FP32, the fastest in float.")
-
-
-def test_nothing_has_no_sign() -> None:
-    assert [decibels(x) for x in (-0.0002, 0.0, -0.0006)] == ["0.000", "0.000", "-0.001"]
