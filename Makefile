@@ -11,7 +11,7 @@ demo: $(READY)  ## the whole job on the shipped model, ending in demo-report/rep
 	$(BIN)/edgerestore demo --out demo-report
 
 test: $(READY)  ## the test suite
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 slow-test: $(READY)  ## what takes minutes
 	$(BIN)/python -m pytest -m slow
