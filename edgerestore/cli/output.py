@@ -65,7 +65,7 @@ def table(title: str, *columns: str) -> Table:
 
     narrow = console().width < NARROW
     made = Whole(
-        title=f"\n{title}" if narrow else title,
+        title=f"\n{title}" if narrow and title else title,
         box=box.SIMPLE_HEAD,
         title_justify="left",
         collapse_padding=narrow,
