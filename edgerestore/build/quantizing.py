@@ -11,6 +11,7 @@ import onnx
 from edgerestore.bundle import PassFacts
 from edgerestore.compress.quantization.calibrated import Calibrated, calibrate
 from edgerestore.compress.quantization.plan import Plan
+from edgerestore.compress.quantization.products import KINDS
 from edgerestore.compress.quantization.qdq import qdq_from_plan
 from edgerestore.compress.running import Crops
 from edgerestore.recipe import Int8Rules
@@ -75,8 +76,10 @@ class Quantizer:
 
     def facts(self, rules: Int8Rules) -> PassFacts:
         """What a bundle's manifest says of this pass."""
-        scheme = self.calibration.done.scheme
+        scheme, plan = self.calibration.done.scheme, self.plan(rules)
         settings = {
+            "products": len(plan.products),
+            "products_in_all": sum(node.op_type in KINDS for node in plan.graph.graph.node),
             "keep_float": list(self.keep_float),
             "symmetric": rules.symmetric,
             "range_estimator": scheme.estimator,

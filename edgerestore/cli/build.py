@@ -198,13 +198,13 @@ def build(
     if json:
         choices = [job.choice for job in jobs if job.choice]
         choice = {"tile_choice": choices if recursions else choices[0]} if choices else {}
-        notes += fp16_notes(made)
+        notes += [*int8_notes(made), *fp16_notes(made)]
         print_json({"bundles": [_facts(bundle) for bundle in made], "notes": notes, **choice})
         return
     for job in jobs:
         _show_choice(job)
         _show(job, [bundle for bundle in made if bundle.manifest.model.name == job.spec.name])
-    for note in fp16_notes(made):
+    for note in (*int8_notes(made), *fp16_notes(made)):
         console().print(note, soft_wrap=True)
     console().print(f"bundles are in {out}")
 
@@ -276,6 +276,26 @@ def _show(job: Job, made: list[Bundle]) -> None:
         size = f"{bundle.file_bytes / 1024:.0f}"
         shown.add_row(bundle.path.name, mean, worst, size, bundle.manifest.parity.status)
     console().print(shown)
+
+
+def int8_notes(made: list[Bundle]) -> list[str]:
+    """How many products each target multiplies in INT8: a line for each model."""
+    found: dict[tuple[str, int], dict[str, int]] = {}
+    for bundle in made:
+        for done in bundle.manifest.passes:
+            if done.name == "int8":
+                key = bundle.manifest.model.name, done.settings["products_in_all"]
+                found.setdefault(key, {})[bundle.manifest.target.name] = done.settings["products"]
+    return [
+        f"{model} in int8, of {in_all} convolutions and matrix products: "
+        + "; ".join(
+            f"{number} in INT8 on {target}"
+            if number
+            else f"none in INT8 on {target}, whose bundle is FP32 in all but name"
+            for target, number in targets.items()
+        )
+        for (model, in_all), targets in found.items()
+    ]
 
 
 def fp16_notes(made: list[Bundle]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import onnx
 
@@ -16,6 +16,7 @@ MOVES = ("Reshape", "Transpose")
 """Operators that only move values: a pair before them lets them move bytes, not floats."""
 
 Kind = Literal["Conv", "MatMul"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Reader = tuple[str, int]
 """A node's name and which of its inputs."""
 
@@ -67,7 +68,7 @@ def products_of(model: onnx.ModelProto, keep_float: Sequence[str]) -> list[Produ
     weights = {weight.name: weight for weight in model.graph.initializer}
     found = []
     for node in model.graph.node:
-        if node.op_type not in ("Conv", "MatMul") or matches(node.name, keep_float):
+        if node.op_type not in KINDS or matches(node.name, keep_float):
             continue
         first, second = node.input[:2]
         weight = second if second in weights else None

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -20,7 +21,7 @@ from edgerestore.backends import find_backend
 from edgerestore.build import Job, build_bundles
 from edgerestore.build.request import find_target, job_from
 from edgerestore.bundle import Bundle, probe_psnr_db, read_bundle
-from edgerestore.cli.build import fp16_notes
+from edgerestore.cli.build import fp16_notes, int8_notes
 from edgerestore.compress.fp16.analysis import READS_IMAGE
 from edgerestore.errors import AccuracyError, InputError
 from edgerestore.files import sha256_of
@@ -206,6 +207,24 @@ def test_fp16_says_which_operators_stay_in_fp32_and_why(built: dict[str, Bundle]
     ]
     first = f"{len(means)} ReduceMean: reducemean#1, a sum of 576 terms (behind "
     assert first in notes[0]
+
+
+def test_build_says_how_much_of_each_target_s_int8_is_int8(built: dict[str, Bundle]) -> None:
+    bundles = [bundle for name, bundle in built.items() if name.startswith("int8-")]
+    (note,) = int8_notes(bundles)
+    for bundle in bundles:
+        (settings,) = (p.settings for p in bundle.manifest.passes if p.name == "int8")
+        assert 0 < settings["products"] < settings["products_in_all"]
+        assert f"{settings['products']} in INT8 on {bundle.manifest.target.name}" in note
+
+
+def test_int8_that_multiplies_nothing_in_int8_is_called_so(built: dict[str, Bundle]) -> None:
+    bundle = built["int8-x86-onnxruntime"]
+    (done,) = (p for p in bundle.manifest.passes if p.name == "int8")
+    none = msgspec.structs.replace(done, settings=done.settings | {"products": 0})
+    manifest = msgspec.structs.replace(bundle.manifest, passes=(none,))
+    (note,) = int8_notes([dataclasses.replace(bundle, manifest=manifest)])
+    assert note.endswith("none in INT8 on x86-onnxruntime, whose bundle is FP32 in all but name")
 
 
 def test_recipe_keeps_modules_in_float_on_one_target_alone(
