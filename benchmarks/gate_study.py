@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import itertools
 import os
 import random
@@ -32,11 +33,11 @@ from noisy_machine import HARSH, QUIET, SECOND_LOAD, SHARED, NoisyMachine
 
 from edgerestore.bench.environment import Environment, Watch
 from edgerestore.bench.harness import Candidate
-from edgerestore.bench.worker import Ready, bundle_candidate, serve
+from edgerestore.bench.worker import Ready, bundle_candidate, open_ready, serve
 from edgerestore.errors import InputError
 from edgerestore.files import write_beside
 from edgerestore.gate.latency import DEFAULT_SECONDS, DEFAULT_THRESHOLD, compare_latency
-from edgerestore.gate.pairs import Pair, Processes, Source
+from edgerestore.gate.pairs import Pair, Processes, Source, compiled_by_side
 
 RESULTS = Path(__file__).parent / "results"
 SLOWDOWNS = (0.0, 0.05, 0.10)
@@ -91,7 +92,7 @@ def main() -> int:
     """Runs one part; returns 1 where a goal is missed on a machine that has goals."""
     given = _arguments()
     if given.serve:
-        _serve_slowed(given.serve, given.slowdown, given.threads)
+        _serve_slowed(given.serve, given.slowdown, given.threads, given.compiled)
         return 0
     if given.load is not None:
         _load(given.load)
@@ -156,6 +157,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--slowed", type=int, metavar="RUNS", help="of each slowdown; else as many")
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--threads", type=int, default=0, help="of the runtime")
+    parser.add_argument("--compiled", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--loads", type=int, default=1, help="processes of the second load")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
@@ -191,10 +193,12 @@ def _measured(given: argparse.Namespace, out: Path) -> list[Decision]:
     watch = Watch()
     with _second_load(given.loads):
         for slowdown in wanted:
-            sides = [
-                _slowed_worker(given.bundle, share, given.threads) for share in (slowdown, 0.0)
-            ]
-            decisions.append(_decide("this machine", slowdown, Processes(*sides)))
+            with compiled_by_side() as folders:
+                sides = [
+                    _slowed_worker(given.bundle, share, given.threads, folder)
+                    for share, folder in zip((slowdown, 0.0), folders, strict=True)
+                ]
+                decisions.append(_decide("this machine", slowdown, Processes(*sides)))
             study = Study(conditions=conditions, environment=watch.finish(0.0), decisions=decisions)
             write_beside(out, msgspec.json.encode(study) + b"\n")
             last = decisions[-1]
@@ -228,14 +232,16 @@ def _decide(machine: str, slowdown: float, source: Source) -> Decision:
     )
 
 
-def _slowed_worker(bundle: Path, slowdown: float, threads: int) -> Candidate:
+def _slowed_worker(bundle: Path, slowdown: float, threads: int, compiled: Path) -> Candidate:
     command = (sys.executable, str(Path(__file__).resolve()), f"--slowdown={slowdown}",
-               f"--threads={threads}", "--serve", str(bundle.resolve()))  # fmt: skip
+               f"--threads={threads}", f"--compiled={compiled}",
+               "--serve", str(bundle.resolve()))  # fmt: skip
     return Candidate(f"{bundle.name} {slowdown:+.0%}", command)
 
 
-def _serve_slowed(bundle: Path, slowdown: float, threads: int) -> None:
-    open_candidate, prepare = bundle_candidate(bundle, threads)
+def _serve_slowed(bundle: Path, slowdown: float, threads: int, compiled: Path) -> None:
+    opening = functools.partial(open_ready, compiled=compiled)
+    open_candidate, prepare = bundle_candidate(bundle, threads, opening)
 
     def open_slowed() -> Ready:
         ready = open_candidate()

@@ -7,12 +7,13 @@ import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerestore.errors import BackendError, MissingPartError
+from edgerestore.errors import BackendError, BundleError, MissingPartError
 
 if TYPE_CHECKING:
     from edgerestore.bundle import Bundle
@@ -46,6 +47,11 @@ class Backend:
     """The extra of edgerestore that installs it."""
     open: Callable[[Bundle, int], Session]
     """Opens a verified bundle with a number of threads (0: the runtime's choice)."""
+    open_again: Callable[[Bundle, int, Path], Session] | None = None
+    """The same, with a folder for what the runtime compiles: it is there when the bundle is
+    opened next. None where compiling takes no time worth keeping."""
+    options: frozenset[str] = frozenset()
+    """Runtime options that a bundle may set. Others could name files to read, write or load."""
     why_not_executable: Callable[[str | None], str | None] = lambda device: None
     """Why this machine cannot execute, though the package is installed; None if it can. Takes
     the runtime's name of a device, or None for any device."""
@@ -84,18 +90,35 @@ def runtime_errors(
         ) from error
 
 
-def open_session(bundle: Bundle, threads: int = 0) -> Session:
+def open_session(bundle: Bundle, threads: int = 0, compiled: Path | None = None) -> Session:
     """Opens a session on a bundle in the runtime of its target.
 
-    Raises MissingPartError or BackendError. The bundle has been verified by being read.
+    What is in the folder ``compiled`` is native code as good as: it must be the caller's own.
+    Raises MissingPartError, BundleError or BackendError. The bundle has been verified by being
+    read.
     """
     from edgerestore.backends import find_backend
 
     backend = find_backend(bundle.manifest.target.backend)
     backend.require(bundle.manifest.target.device)
+    if compiled is not None and backend.open_again is not None:
+        return backend.open_again(bundle, threads, compiled)
     return backend.open(bundle, threads)
 
 
 def options_of(bundle: Bundle) -> dict[str, Any]:
-    """The runtime options that the bundle's target carries."""
-    return dict(bundle.manifest.target.options)
+    """The runtime options that the bundle's target carries.
+
+    Raises BundleError for one that a bundle may not set.
+    """
+    from edgerestore.backends import find_backend
+
+    target = bundle.manifest.target
+    allowed = find_backend(target.backend).options
+    for name in target.options:
+        if name not in allowed:
+            raise BundleError(
+                f"{bundle.path}: sets the option '{name}' of {target.backend}; a bundle may set "
+                f"{', '.join(sorted(allowed)) or 'none'}"
+            )
+    return dict(target.options)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgerestore.bundle import Bundle
 
 NAME = "onnxruntime"
+OPTIONS = frozenset({"session.intra_op.allow_spinning", "session.set_denormal_as_zero"})
 
 
 class OrtSession:
@@ -71,4 +72,5 @@ BACKEND = Backend(
     distribution="onnxruntime",
     extra="ort",
     open=open_bundle,
+    options=OPTIONS,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from edgerestore.bundle import Bundle
 
 NAME = "openvino"
+OPTIONS = frozenset({"EXECUTION_MODE_HINT", "INFERENCE_PRECISION_HINT"})
 
 DRIVERS = {
     "NPU": "install Intel's NPU driver: https://github.com/intel/linux-npu-driver",
@@ -24,8 +26,8 @@ DRIVERS = {
 class OpenVinoSession:
     """An IR compiled for one OpenVINO device, with one inference request."""
 
-    def __init__(self, bundle: Bundle, threads: int) -> None:
-        self._request = compiled_model(bundle, threads).create_infer_request()
+    def __init__(self, bundle: Bundle, threads: int, **options: str) -> None:
+        self._request = compiled_model(bundle, threads, **options).create_infer_request()
 
     def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """See :class:`edgerestore.backends.base.Session`."""
@@ -69,11 +71,18 @@ def open_bundle(bundle: Bundle, threads: int) -> Session:
     return OpenVinoSession(bundle, threads)
 
 
+def open_again(bundle: Bundle, threads: int, compiled: Path) -> Session:
+    """The same; the CPU's kernels are still chosen anew, the graph is not rewritten again."""
+    return OpenVinoSession(bundle, threads, CACHE_DIR=str(compiled))
+
+
 BACKEND = Backend(
     name=NAME,
     package="openvino",
     distribution="openvino",
     extra="openvino",
     open=open_bundle,
+    open_again=open_again,
+    options=OPTIONS,
     why_not_executable=why_no_device,
 )

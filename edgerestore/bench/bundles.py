@@ -130,7 +130,11 @@ def unique(names: Sequence[str]) -> list[str]:
     return found
 
 
-def worker_command(path: Path, threads: int) -> tuple[str, ...]:
-    """What starts a worker that serves the bundle; 0 threads are the runtime's choice."""
+def worker_command(path: Path, threads: int, compiled: Path | None = None) -> tuple[str, ...]:
+    """What starts a worker that serves the bundle; 0 threads are the runtime's choice.
+
+    The folder ``compiled`` keeps what was compiled for the next worker.
+    """
     module = "edgerestore.bench.worker"
-    return (sys.executable, "-m", module, f"--threads={threads}", "--", str(path.resolve()))
+    kept = () if compiled is None else (f"--compiled={compiled.resolve()}",)
+    return (sys.executable, "-m", module, f"--threads={threads}", *kept, "--", str(path.resolve()))

@@ -7,6 +7,7 @@ else, a torch callable for one, by calling ``serve``, and be measured beside bun
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import os
 import sys
@@ -72,14 +73,28 @@ def serve(open_candidate: Callable[[], Ready], prepare: Callable[[], None] | Non
             break
 
 
+def open_ready(bundle: Bundle, threads: int, compiled: Path | None = None) -> Ready:
+    """One inference of a verified bundle; see :func:`edgerestore.backends.base.open_session`."""
+    from edgerestore.backends.base import open_session
+
+    judge = Judge(bundle)
+    session = open_session(bundle, threads, compiled)
+    return Ready(
+        run=lambda: session.run(judge.probe),
+        output_pixels=pixels(judge.expected.shape),
+        runtime=runtime_of(bundle),
+        check=judge.check,
+        close=session.close,
+    )
+
+
 def bundle_candidate(
-    path: Path, threads: int, opening: Callable[[Bundle, int], Ready] | None = None
+    path: Path, threads: int, opening: Callable[[Bundle, int], Ready] = open_ready
 ) -> tuple[Callable[[], Ready], Callable[[], None]]:
     """``open_candidate`` and ``prepare`` for a bundle, both to give to ``serve``.
 
     What ``opening`` makes of the verified bundle is run; one inference where it is left out.
     """
-    opening = opening or _open_bundle
     found: list[Bundle] = []
 
     def prepare() -> None:
@@ -113,8 +128,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m edgerestore.bench.worker")
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--compiled", type=Path, help="folder that keeps what is compiled")
     given = parser.parse_args(arguments)
-    serve(*bundle_candidate(given.bundle, given.threads))
+    opening = functools.partial(open_ready, compiled=given.compiled)
+    serve(*bundle_candidate(given.bundle, given.threads, opening))
 
 
 class _Served:
@@ -167,20 +184,6 @@ class _Served:
             runtime_device_mib=device.runtime_peak_mib,
             cpu_seconds=time.process_time(),
         )
-
-
-def _open_bundle(bundle: Bundle, threads: int) -> Ready:
-    from edgerestore.backends.base import open_session
-
-    judge = Judge(bundle)
-    session = open_session(bundle, threads)
-    return Ready(
-        run=lambda: session.run(judge.probe),
-        output_pixels=pixels(judge.expected.shape),
-        runtime=runtime_of(bundle),
-        check=judge.check,
-        close=session.close,
-    )
 
 
 def _guarded(served: _Served, request: Request) -> Reply:

@@ -6,9 +6,12 @@ in the block's ratio, a steady drift cancels by its order, and what bursts in is
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -102,6 +105,20 @@ class Processes:
         return Pair(
             candidate.seen.turns_ns, baseline.seen.turns_ns, opening_s, self.clock() - began
         )
+
+
+@contextmanager
+def compiled_by_side() -> Iterator[tuple[Path, Path]]:
+    """Folders for what either side compiles, so that only the first pair has to.
+
+    A pair is mostly opening, and its graph is the same each time: the more pairs fit into the
+    time, the surer the answer. One for each, as both write at once.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgerestore-gate-") as folder:
+        sides = Path(folder, "candidate"), Path(folder, "baseline")
+        for side in sides:
+            side.mkdir()
+        yield sides
 
 
 def location(values: Sequence[float]) -> float:

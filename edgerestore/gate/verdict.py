@@ -22,7 +22,7 @@ from edgerestore.gate.latency import (
     Report,
     compare_latency,
 )
-from edgerestore.gate.pairs import Processes
+from edgerestore.gate.pairs import Processes, compiled_by_side
 from edgerestore.gate.sequential import Answer
 
 SCHEMA = 1
@@ -98,11 +98,12 @@ def gate(
         if missed:
             reason = f"the candidate is below its accuracy gate: {missed}"
         else:
-            source = Processes(
-                _worker("candidate", ours, limits.threads),
-                _worker("baseline", theirs, limits.threads),
-            )
-            latency = _latency(source, limits, entries.get("latency"), report)
+            with compiled_by_side() as (first, second):
+                source = Processes(
+                    _worker("candidate", ours, limits.threads, first),
+                    _worker("baseline", theirs, limits.threads, second),
+                )
+                latency = _latency(source, limits, entries.get("latency"), report)
             cpu_seconds = source.cpu_seconds
     environment = watch.finish(cpu_seconds)
     names = given or (str(candidate), str(baseline))
@@ -148,8 +149,8 @@ def _latency(source: Processes, limits: Limits, entry: Accept | None, report: Re
     )
 
 
-def _worker(name: str, bundle: Bundle, threads: int) -> Candidate:
-    return Candidate(f"{name} {bundle.name}", worker_command(bundle.path, threads))
+def _worker(name: str, bundle: Bundle, threads: int, compiled: Path) -> Candidate:
+    return Candidate(f"{name} {bundle.name}", worker_command(bundle.path, threads, compiled))
 
 
 def _side(given: str, bundle: Bundle) -> Side:
