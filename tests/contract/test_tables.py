@@ -184,6 +184,8 @@ def test_every_target_parses_and_what_it_names_exists(path: Path) -> None:
     assert target.precisions
     assert find_backend(target.backend).name == target.backend
     assert set(target.options) <= set(target.precisions)
+    for options in (*target.options.values(), *target.fallback.values()):
+        assert set(options) <= find_backend(target.backend).options
     assert all(re.fullmatch(r"\d+\.\d", sm) for sm in target.compute_capabilities)
     assert (target.backend == "tensorrt-rtx") == bool(target.compute_capabilities)
     if target.backend.startswith("tensorrt"):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from edgerestore import files
+from edgerestore.backends.base import options_of
 from edgerestore.bundle import (
     MAX_MANIFEST_BYTES,
     Bundle,
@@ -48,7 +49,9 @@ MANIFEST = Manifest(
         weights_sha256="0" * 64,
     ),
     precision="fp32",
-    target=TargetFacts(name="cpu", backend="openvino", device="CPU", options={"a": "b"}),
+    target=TargetFacts(
+        name="cpu", backend="openvino", device="CPU", options={"EXECUTION_MODE_HINT": "ACCURACY"}
+    ),
     contract=Contract(
         input_name="input",
         output_name="output",
@@ -249,6 +252,24 @@ BAD_MANIFESTS: dict[str, tuple[Callable[[dict], object], str]] = {
     "absolute file": (with_files({"/etc/passwd": 4}), "'/etc/passwd' is not sealed"),
     "file absent": (with_files({"other.xml": 4}), "'other.xml' is not sealed"),
 }
+
+
+@pytest.mark.parametrize(
+    ("backend", "option"),
+    [
+        ("openvino", "CACHE_DIR"),
+        ("openvino", "CONFIG_FILE"),
+        ("onnxruntime", "session.model_external_initializers_file_folder_path"),
+        ("tensorrt", "INFERENCE_PRECISION_HINT"),
+    ],
+)
+def test_option_that_could_name_a_file_reaches_no_runtime(
+    bundle: Path, tmp_path: Path, backend: str, option: str
+) -> None:
+    folder = str(tmp_path / "written")
+    change_manifest(bundle, lambda d: d["target"].update(backend=backend, options={option: folder}))
+    with pytest.raises(BundleError, match=f"sets the option '{option}' of {backend}; a bundle may"):
+        options_of(read_bundle(bundle))
 
 
 @pytest.mark.parametrize("case", BAD_MANIFESTS)
