@@ -306,6 +306,7 @@ def _row(
     source: Source, emitter: Emitter, target: Target, precision: PrecisionName, folder: Path
 ) -> Row:
     from edgerestore.backends import find_backend
+    from edgerestore.backends.base import open_session
     from edgerestore.build.draft import draft_manifest
     from edgerestore.build.source import onnx_run
     from edgerestore.build.tiles import VALUE_BYTES
@@ -320,7 +321,7 @@ def _row(
         backend = find_backend(target.backend)
         if backend.why_not() is None:
             manifest = draft_manifest(source, target, precision, folder, files, passes, "")
-            session = backend.open(bundles.Bundle(folder, manifest), 0)
+            session = open_session(bundles.Bundle(folder, manifest))
             result = session.run(source.probe)
             session.close()
             row.status = VERIFIED

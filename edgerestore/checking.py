@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgerestore.backends import find_backend
+from edgerestore.backends.base import open_session
 from edgerestore.bundle import probe_psnr_db, read_bundle
 from edgerestore.errors import CheckFailedError
 
@@ -33,10 +33,8 @@ def check_bundle(path: Path, threads: int = 0) -> Checked:
     """
     bundle = read_bundle(path)
     manifest = bundle.manifest
-    backend = find_backend(manifest.target.backend)
-    backend.require(manifest.target.device)
     given, expected = bundle.probe()
-    session = backend.open(bundle, threads)
+    session = open_session(bundle, threads)
     try:
         psnr = probe_psnr_db(session.run(given), expected)
     finally:

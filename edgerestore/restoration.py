@@ -28,6 +28,9 @@ from edgerestore.imaging import (
 )
 from edgerestore.tiling import Progress, Run, check_overlap, restore_rows
 
+MOST_STREAMS = 8
+"""Unless more are asked for: each holds the values between a network's layers once more."""
+STREAMS_MAX = 64
 CUT_ROWS = 16
 """Input rows whose output is rounded and encoded together."""
 
@@ -49,6 +52,8 @@ class Settings:
     """Input pixels that neighbouring tiles share at least."""
     scale: int
     batch: int = 1
+    streams: int = 1
+    """Runs under way at once; the session must bear so many callers."""
     quality: int = QUALITY
     """For JPEG and WebP, 1 to 100."""
     max_megapixels: float = MAX_MEGAPIXELS
@@ -56,6 +61,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_overlap(self.tile, self.overlap)
+        if not 1 <= self.streams <= STREAMS_MAX:
+            raise InputError(f"--streams {self.streams}: must be from 1 to {STREAMS_MAX}")
         if not 1 <= self.quality <= 100:
             raise InputError(f"--quality {self.quality}: must be from 1 to 100")
 
@@ -70,6 +77,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     reason: str | None = None
     """Why it failed."""
+
+
+def streams_for(cores: int) -> int:
+    """Runs to have under way: small tiles keep one core busy each, and few keep two."""
+    return min(MOST_STREAMS, cores)
 
 
 def find_jobs(inputs: Sequence[str], out: Path) -> list[Job]:
@@ -218,6 +230,7 @@ def _output_rows(
         overlap=settings.overlap,
         scale=settings.scale,
         batch=settings.batch,
+        streams=settings.streams,
         progress=progress,
     )
     top = 0

@@ -2,21 +2,25 @@
 
 Tiles are spread evenly, so that the first begins and the last ends at the image's border,
 and neighbours share ``overlap`` pixels or more. Where they share, one fades into the next.
-Only one row of tiles, what it shares with the next, and one run of the network are ever held in
-float.
+Only one row of tiles, what it shares with the next, and the runs of the network that are under way
+are ever held in float.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgerestore.errors import BackendError, InputError
 
-Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Tiles = NDArray[np.float32]
+Run = Callable[[Tiles], Tiles]
 """N x 3 x tile x tile RGB in [0, 1] -> N x 3 x s*tile x s*tile; ``Session.run`` is one."""
 
 Pixels = NDArray[np.uint8 | np.uint16 | np.float32]
@@ -77,10 +81,13 @@ def restore_rows(
     overlap: int,
     scale: int,
     batch: int = 1,
+    streams: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """Yields the output from top to bottom in bands of finished rows, n x s*W x 3, not clipped.
 
+    So many ``streams`` call ``run`` at once, from threads of their own; one stream calls it from
+    the caller's. What comes out does not depend on it.
     A side shorter than a tile is continued by reflection, and what grew there is cut off.
     Grey is repeated to three channels. A band is valid until the next one is asked for.
     Raises InputError for an overlap out of range, BackendError for output of another shape
@@ -93,7 +100,8 @@ def restore_rows(
     lefts = plan(padded.shape[1], tile, overlap)
     columns = slice(left * scale, (left + width) * scale)
     last = (top + height) * scale
-    results = _results(padded, tops, lefts, tile, run, batch, scale)
+    runs = partial(_ahead, run, streams)
+    results = _results(padded, itertools.product(tops, lefts), tile, batch, scale, runs)
     strip = np.empty((tile * scale, padded.shape[1] * scale, 3), np.float32)
     carried = strip[:0].copy()
     for number, start in enumerate(tops):
@@ -118,12 +126,16 @@ def restore_array(
     overlap: int,
     scale: int,
     batch: int = 1,
+    streams: int = 1,
 ) -> NDArray[np.float32]:
     """The whole output, s*H x s*W x 3, not clipped. See :func:`restore_rows`."""
     height, width = image.shape[:2]
     output = np.empty((height * scale, width * scale, 3), np.float32)
     done = 0
-    for band in restore_rows(image, run, tile=tile, overlap=overlap, scale=scale, batch=batch):
+    bands = restore_rows(
+        image, run, tile=tile, overlap=overlap, scale=scale, batch=batch, streams=streams
+    )
+    for band in bands:
         output[done : done + len(band)] = band
         done += len(band)
     return output
@@ -141,28 +153,51 @@ def _pad(image: Pixels, tile: int) -> tuple[Pixels, int, int]:
 
 def _results(
     padded: Pixels,
-    tops: list[int],
-    lefts: list[int],
+    places: Iterator[tuple[int, int]],
     tile: int,
-    run: Run,
     batch: int,
     scale: int,
-) -> Iterator[NDArray[np.float32]]:
-    """What the network makes of each tile, row by row; a run may hold tiles of two rows."""
-    places = itertools.product(tops, lefts)
-    while group := list(itertools.islice(places, batch)):
-        # The shape is static: a group that is not full repeats its last tile.
-        starts = group + group[-1:] * (batch - len(group))
-        tiles = [_to_network(padded[y : y + tile, x : x + tile]) for y, x in starts]
-        results = run(np.stack(tiles))
+    runs: Callable[[Iterator[Tiles]], Iterator[Tiles]],
+) -> Iterator[Tiles]:
+    """What the network makes of the tile at each place; a run may hold tiles of two rows."""
+    sizes: deque[int] = deque()
+
+    def batches() -> Iterator[Tiles]:
+        while group := list(itertools.islice(places, batch)):
+            sizes.append(len(group))
+            # The shape is static: a group that is not full repeats its last tile.
+            starts = group + group[-1:] * (batch - len(group))
+            yield np.stack([_to_network(padded[y : y + tile, x : x + tile]) for y, x in starts])
+
+    for results in runs(batches()):
         _check_result(results, (batch, 3, tile * scale, tile * scale))
-        yield from results[: len(group)]
+        yield from results[: sizes.popleft()]
+
+
+def _ahead(run: Run, streams: int, batches: Iterator[Tiles]) -> Iterator[Tiles]:
+    """Runs them in order; while one result is blended, the next ``streams`` are under way."""
+    if streams == 1:
+        yield from map(run, batches)
+        return
+    under_way: deque[Future[Tiles]] = deque()
+    with ThreadPoolExecutor(streams) as pool:
+        try:
+            for tiles in batches:
+                under_way.append(pool.submit(run, tiles))
+                if len(under_way) > streams:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            # Who asks for no more, or was interrupted, does not wait for those in the queue.
+            for future in under_way:
+                future.cancel()
 
 
 def _fill(
     strip: NDArray[np.float32],
     lefts: list[int],
-    results: Iterator[NDArray[np.float32]],
+    results: Iterator[Tiles],
     scale: int,
 ) -> None:
     """Blends one row of tiles from left to right into ``strip``."""
@@ -196,7 +231,7 @@ def _to_network(pixels: Pixels) -> NDArray[np.float32]:
     return np.broadcast_to(values, (3, *values.shape[1:]))
 
 
-def _check_result(results: NDArray[np.float32], expected: tuple[int, ...]) -> None:
+def _check_result(results: Tiles, expected: tuple[int, ...]) -> None:
     if results.shape != expected:
         raise BackendError(f"the network gave {results.shape}, but the bundle says {expected}")
     if not np.isfinite(results).all():

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 class Session(Protocol):
     """A loaded bundle, ready to run on one device."""
 
+    @property
+    def streams(self) -> int:
+        """How many callers ``run`` bears at once, from threads of their own."""
+        ...
+
     def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """N x 3 x tile x tile RGB in [0, 1] -> N x 3 x s*tile x s*tile, not clipped.
 
@@ -35,6 +40,18 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Conditions:
+    """How a session is to be opened."""
+
+    threads: int = 0
+    """Of the CPU; 0: the runtime's choice."""
+    streams: int = 1
+    """Callers that would like to run at once; a session may bear fewer."""
+    compiled: Path | None = None
+    """Folder in which the runtime may keep what it compiles, to find it there next time."""
+
+
+@dataclass(frozen=True, slots=True)
 class Backend:
     """One runtime: how it is found, installed and opened."""
 
@@ -45,11 +62,8 @@ class Backend:
     """Name under which pip knows it."""
     extra: str
     """The extra of edgerestore that installs it."""
-    open: Callable[[Bundle, int], Session]
-    """Opens a verified bundle with a number of threads (0: the runtime's choice)."""
-    open_again: Callable[[Bundle, int, Path], Session] | None = None
-    """The same, with a folder for what the runtime compiles: it is there when the bundle is
-    opened next. None where compiling takes no time worth keeping."""
+    open: Callable[[Bundle, Conditions], Session]
+    """Opens a verified bundle."""
     options: frozenset[str] = frozenset()
     """Runtime options that a bundle may set. Others could name files to read, write or load."""
     why_not_executable: Callable[[str | None], str | None] = lambda device: None
@@ -90,10 +104,12 @@ def runtime_errors(
         ) from error
 
 
-def open_session(bundle: Bundle, threads: int = 0, compiled: Path | None = None) -> Session:
-    """Opens a session on a bundle in the runtime of its target.
+def open_session(
+    bundle: Bundle, threads: int = 0, *, streams: int = 1, compiled: Path | None = None
+) -> Session:
+    """Opens a session on a bundle in the runtime of its target; see :class:`Conditions`.
 
-    What is in the folder ``compiled`` is native code as good as: it must be the caller's own.
+    What is in the folder ``compiled`` is as good as native code: it must be the caller's own.
     Raises MissingPartError, BundleError or BackendError. The bundle has been verified by being
     read.
     """
@@ -101,9 +117,7 @@ def open_session(bundle: Bundle, threads: int = 0, compiled: Path | None = None)
 
     backend = find_backend(bundle.manifest.target.backend)
     backend.require(bundle.manifest.target.device)
-    if compiled is not None and backend.open_again is not None:
-        return backend.open_again(bundle, threads, compiled)
-    return backend.open(bundle, threads)
+    return backend.open(bundle, Conditions(threads, streams, compiled))
 
 
 def options_of(bundle: Bundle) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerestore.backends.base import Backend, Session, options_of, runtime_errors
+from edgerestore.backends.base import Backend, Conditions, options_of, runtime_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,10 @@ OPTIONS = frozenset({"session.intra_op.allow_spinning", "session.set_denormal_as
 class OrtSession:
     """An ONNX file opened by ONNX Runtime."""
 
-    def __init__(self, bundle: Bundle, threads: int) -> None:
+    def __init__(self, bundle: Bundle, conditions: Conditions) -> None:
+        self.streams = conditions.streams
+        # Callers compute in their own threads, beside which a session's would only wait.
+        threads = 1 if self.streams > 1 else conditions.threads
         self._session = inference_session(bundle, threads)
         self._input = bundle.manifest.contract.input_name
         self._outputs = [bundle.manifest.contract.output_name]
@@ -61,16 +64,11 @@ def inference_session(bundle: Bundle, threads: int, profile: Path | None = None)
         )
 
 
-def open_bundle(bundle: Bundle, threads: int) -> Session:
-    """Opens a bundle in ONNX Runtime."""
-    return OrtSession(bundle, threads)
-
-
 BACKEND = Backend(
     name=NAME,
     package="onnxruntime",
     distribution="onnxruntime",
     extra="ort",
-    open=open_bundle,
+    open=OrtSession,
     options=OPTIONS,
 )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerestore.backends.base import Backend, Session, options_of, runtime_errors
+from edgerestore.backends.base import Backend, Conditions, options_of, runtime_errors
 
 if TYPE_CHECKING:
     from edgerestore.bundle import Bundle
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 NAME = "openvino"
 OPTIONS = frozenset({"EXECUTION_MODE_HINT", "INFERENCE_PRECISION_HINT"})
 
+STREAMING = ("CPU", "GPU")
+"""Devices that divide themselves among callers; others are asked for throughput only."""
 DRIVERS = {
     "NPU": "install Intel's NPU driver: https://github.com/intel/linux-npu-driver",
     "GPU": "install Intel's compute runtime: https://github.com/intel/compute-runtime",
@@ -24,21 +26,37 @@ DRIVERS = {
 
 
 class OpenVinoSession:
-    """An IR compiled for one OpenVINO device, with one inference request."""
+    """An IR compiled for one OpenVINO device, with an inference request for each stream."""
 
-    def __init__(self, bundle: Bundle, threads: int, **options: str) -> None:
-        self._request = compiled_model(bundle, threads, **options).create_infer_request()
+    def __init__(self, bundle: Bundle, conditions: Conditions) -> None:
+        options: dict[str, str] = {}
+        if conditions.compiled is not None:
+            # The graph is not rewritten again; kernels of a CPU are still chosen anew.
+            options["CACHE_DIR"] = str(conditions.compiled)
+        self.streams = 1
+        if conditions.streams > 1 and bundle.manifest.target.device in STREAMING:
+            self.streams = conditions.streams
+            options["PERFORMANCE_HINT"] = "THROUGHPUT"
+            options["NUM_STREAMS"] = str(self.streams)
+        compiled = compiled_model(bundle, conditions.threads, **options)
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self.streams):
+            self._idle.put(compiled.create_infer_request())
 
     def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """See :class:`edgerestore.backends.base.Session`."""
-        with runtime_errors(NAME, "running"):
-            self._request.infer([images])
-            result = self._request.get_output_tensor(0).data
-        return np.array(result, np.float32)
+        request = self._idle.get()
+        try:
+            with runtime_errors(NAME, "running"):
+                request.infer([images])
+                result = request.get_output_tensor(0).data
+            return np.array(result, np.float32)
+        finally:
+            self._idle.put(request)
 
     def close(self) -> None:
         """Frees the compiled network."""
-        del self._request
+        del self._idle
 
 
 def compiled_model(bundle: Bundle, threads: int, **options: str) -> Any:
@@ -66,23 +84,12 @@ def why_no_device(device: str | None = None) -> str | None:
     return f"OpenVINO sees no {device} here, only {', '.join(seen)}{cure}"
 
 
-def open_bundle(bundle: Bundle, threads: int) -> Session:
-    """Opens a bundle in OpenVINO."""
-    return OpenVinoSession(bundle, threads)
-
-
-def open_again(bundle: Bundle, threads: int, compiled: Path) -> Session:
-    """The same; the CPU's kernels are still chosen anew, the graph is not rewritten again."""
-    return OpenVinoSession(bundle, threads, CACHE_DIR=str(compiled))
-
-
 BACKEND = Backend(
     name=NAME,
     package="openvino",
     distribution="openvino",
     extra="openvino",
-    open=open_bundle,
-    open_again=open_again,
+    open=OpenVinoSession,
     options=OPTIONS,
     why_not_executable=why_no_device,
 )

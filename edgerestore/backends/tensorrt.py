@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerestore.backends.base import Backend, Session
+from edgerestore.backends.base import Backend, Conditions, Session
 from edgerestore.backends.cuda import DeviceBuffers, why_no_gpu
 from edgerestore.bundle import Bundle
 from edgerestore.errors import BackendError, MissingPartError
@@ -78,7 +78,9 @@ def plan_from_onnx(flavour: Flavour, onnx: Path, compute_capabilities: Sequence[
 
 
 class TensorRtSession:
-    """An engine with its buffers on the GPU."""
+    """An engine with its buffers on the GPU, for one caller."""
+
+    streams = 1
 
     def __init__(self, flavour: Flavour, bundle: Bundle) -> None:
         trt = flavour.load()
@@ -149,11 +151,11 @@ class _Words:
         return self._said[-1] if self._said else "no reason given"
 
 
-def _open_standard(bundle: Bundle, threads: int) -> Session:
+def _open_standard(bundle: Bundle, _: Conditions) -> Session:
     return TensorRtSession(STANDARD, bundle)
 
 
-def _open_rtx(bundle: Bundle, threads: int) -> Session:
+def _open_rtx(bundle: Bundle, _: Conditions) -> Session:
     return TensorRtSession(RTX, bundle)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -18,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerestore.bench.judging import Judge, Judged
+from edgerestore.bench.machine.container import usable_cores
 from edgerestore.bench.worker import Ready, bundle_candidate, runtime_of, serve
 from edgerestore.imaging import read_sides
-from edgerestore.restoration import Job, Settings, restore_file
+from edgerestore.restoration import Job, Settings, restore_file, streams_for
 from edgerestore.shipped import shipped_folder
 
 if TYPE_CHECKING:
@@ -41,10 +43,13 @@ def open_picture(bundle: Bundle, threads: int, picture: Path) -> Ready:
     from edgerestore.backends.base import open_session
 
     contract, scale = bundle.manifest.contract, bundle.manifest.model.scale
-    settings = Settings(contract.tile, contract.overlap, scale, contract.batch)
+    session = open_session(bundle, threads, streams=streams_for(threads or usable_cores()))
+    settings = Settings(
+        contract.tile, contract.overlap, scale, contract.batch, streams=session.streams
+    )
     height, width = read_sides(picture)
     judge = Judge(bundle)
-    network = _Network(open_session(bundle, threads))
+    network = _Network(session)
     folder = tempfile.TemporaryDirectory(prefix="edgerestore-")
     job = Job(picture, Path(folder.name) / "restored.png")
 
@@ -87,17 +92,26 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 class _Network:
-    """A session that adds up the time of its runs."""
+    """A session that adds up the time in which at least one run is under way."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.ns = 0
+        self._under_way, self._began = 0, 0
+        self._lock = threading.Lock()
 
     def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        begin = time.perf_counter_ns()
-        result = self.session.run(tiles)
-        self.ns += time.perf_counter_ns() - begin
-        return result
+        with self._lock:
+            if not self._under_way:
+                self._began = time.perf_counter_ns()
+            self._under_way += 1
+        try:
+            return self.session.run(tiles)
+        finally:
+            with self._lock:
+                self._under_way -= 1
+                if not self._under_way:
+                    self.ns += time.perf_counter_ns() - self._began
 
 
 if __name__ == "__main__":

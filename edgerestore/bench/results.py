@@ -92,7 +92,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     tiles: int
     ms: LatencyMs | None = None
     network_ms: LatencyMs | None = None
-    """What the network took of it, all tiles together."""
+    """Of it, how long at least one tile was in the network."""
     megapixels_per_s: float | None = None
     """Of the output, which tiles cover more than once."""
     reason: str | None = None

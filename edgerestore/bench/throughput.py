@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerestore.bench.judging import Judge, Judged
-from edgerestore.bench.machine.container import usable_cores
 from edgerestore.bench.worker import Ready, bundle_candidate, runtime_of, serve
 from edgerestore.errors import CheckFailedError, MissingPartError
 
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 ROUNDS = 4
 """Inferences of each stream in one run: streams end nearly together, so that few idle."""
-STREAMING = ("CPU", "GPU")
-"""OpenVINO's devices whose streams are set; others only queue what is under way."""
 
 Tiles = NDArray[np.float32]
 
@@ -112,7 +109,7 @@ def _openvino_flow(bundle: Bundle, threads: int, setting: Setting, given: Tiles)
     import openvino
 
     from edgerestore.backends.base import options_of, runtime_errors
-    from edgerestore.backends.openvino import NAME
+    from edgerestore.backends.openvino import NAME, STREAMING
 
     device = bundle.manifest.target.device
     config = {**options_of(bundle), "PERFORMANCE_HINT": "THROUGHPUT"}
@@ -151,9 +148,7 @@ def _reshape(model: Any, shape: tuple[int, ...]) -> None:
 
 
 def _calling_flow(bundle: Bundle, threads: int, streams: int, given: Tiles) -> Flow:
-    # Callers work beside the threads of a session, which counts its caller as one of them.
-    own = threads or max(1, usable_cores() - streams + 1)
-    sessions = _sessions(bundle, own, streams)
+    sessions = _sessions(bundle, threads, streams)
     pool = ThreadPoolExecutor(streams)
     last: list[Tiles] = []
 
@@ -177,9 +172,10 @@ def _sessions(bundle: Bundle, threads: int, streams: int) -> list[Session]:
     """One for each stream: the same one where a runtime lets several callers share it."""
     from edgerestore.backends.base import open_session
 
-    if bundle.manifest.target.backend == "onnxruntime":
-        return [open_session(bundle, threads)] * streams
-    return [open_session(bundle, threads) for _ in range(streams)]
+    first = open_session(bundle, threads, streams=streams)
+    if first.streams == streams:
+        return [first] * streams
+    return [first, *(open_session(bundle, threads) for _ in range(streams - 1))]
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def open_ready(bundle: Bundle, threads: int, compiled: Path | None = None) -> Re
     from edgerestore.backends.base import open_session
 
     judge = Judge(bundle)
-    session = open_session(bundle, threads, compiled)
+    session = open_session(bundle, threads, compiled=compiled)
     return Ready(
         run=lambda: session.run(judge.probe),
         output_pixels=pixels(judge.expected.shape),

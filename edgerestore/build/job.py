@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgerestore import bundle as bundles
 from edgerestore.backends import find_backend
+from edgerestore.backends.base import open_session
 from edgerestore.build import gate
 from edgerestore.build.draft import draft_manifest
 from edgerestore.build.emit import Emitter
@@ -229,7 +230,7 @@ class Builder:
         run: Callable[[Tiles], Tiles]
         if executes:
             runtime = f"{backend.name} {backend.version()} on {target.device}"
-            session = backend.open(draft, 0)
+            session = open_session(draft)
             run, where = session.run, runtime
         else:
             model, _ = self.emitter.onnx_for(target, draft.manifest.precision)

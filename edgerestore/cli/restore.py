@@ -38,6 +38,10 @@ def restore(
         int | None,
         typer.Option(help="Input pixels that neighbouring tiles share; the bundle says."),
     ] = None,
+    streams: Annotated[
+        int | None,
+        typer.Option(help="Tiles under way at once; else as many as there are cores, 8 at most."),
+    ] = None,
     quality: Annotated[
         int, typer.Option(help="Of JPEG (4:4:4) and WebP, 1 to 100; WebP at 100 is lossless.")
     ] = 95,
@@ -54,8 +58,9 @@ def restore(
     A run over several files goes on where an earlier one ended. Files that cannot be read
     are passed over and named at the end, with exit code 1.
     """
+    from edgerestore.bench.machine.container import usable_cores
     from edgerestore.bundle import MANIFEST, read_bundle
-    from edgerestore.restoration import Settings, find_jobs
+    from edgerestore.restoration import Settings, find_jobs, streams_for
 
     opened = read_bundle(bundle)
     contract = opened.manifest.contract
@@ -65,6 +70,7 @@ def restore(
         overlap=contract.overlap if overlap is None else overlap,
         scale=opened.manifest.model.scale,
         batch=contract.batch,
+        streams=streams_for(usable_cores()) if streams is None else streams,
         quality=quality,
         max_megapixels=max_megapixels,
     )
@@ -85,11 +91,14 @@ def _restore_all(
     bundle: Bundle, jobs: Sequence[Job], settings: Settings, since_ns: int | None
 ) -> list[Outcome]:
     """Runs every job in one session, with a bar for the files and one for the tiles."""
+    import dataclasses
+
     from edgerestore.backends.base import open_session
     from edgerestore.restoration import restore_files
 
     outcomes = []
-    session = open_session(bundle)
+    session = open_session(bundle, streams=settings.streams)
+    settings = dataclasses.replace(settings, streams=session.streams)
     try:
         with progress() as bar:
             files = bar.add_task("files", total=len(jobs))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+import threading
 import tracemalloc
 
 import numpy as np
@@ -65,6 +67,60 @@ def test_the_batch_changes_nothing(batch):
     tiles = count_tiles(45, 70, 16, 4)
     # A run holds tiles of two rows where one does not fill it.
     assert sizes == [1] * tiles + [batch] * -(-tiles // batch)
+
+
+@pytest.mark.parametrize(("streams", "batch"), [(2, 1), (5, 1), (3, 4), (40, 1)])
+def test_streams_change_nothing_and_as_many_runs_are_under_way(streams, batch):
+    image = noise(45, 70)
+    runs = -(-count_tiles(45, 70, 16, 4) // batch)
+    at_once = min(streams, runs)
+    together = threading.Barrier(at_once)
+    calls, lock = itertools.count(), threading.Lock()
+    under_way, most, callers = 0, 0, set()
+
+    def run(tiles):
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+            callers.add(threading.get_ident())
+            first = next(calls) < at_once
+        if first:
+            together.wait(30)
+        result = np.sqrt(nearest(2)(tiles))
+        with lock:
+            under_way -= 1
+        return result
+
+    found = restore_array(image, run, tile=16, overlap=4, scale=2, batch=batch, streams=streams)
+    alone = restore_array(image, lambda t: np.sqrt(nearest(2)(t)), tile=16, overlap=4, scale=2)
+    np.testing.assert_array_equal(found, alone)
+    assert most == at_once
+    assert threading.get_ident() not in callers
+
+
+def test_a_run_that_fails_in_a_stream_ends_all_of_them():
+    threads = threading.active_count()
+    calls = itertools.count()
+
+    def run(tiles):
+        if next(calls) == 3:
+            raise BackendError("out of memory")
+        return nearest(1)(tiles)
+
+    with pytest.raises(BackendError, match="out of memory"):
+        restore_array(noise(90, 90), run, tile=16, overlap=4, scale=1, streams=3)
+    assert next(calls) < 12
+    assert threading.active_count() == threads
+
+
+def test_who_asks_for_no_more_rows_leaves_no_thread():
+    threads = threading.active_count()
+    rows = restore_rows(noise(90, 90), nearest(1), tile=16, overlap=4, scale=1, streams=3)
+    next(rows)
+    rows.close()
+    del rows
+    assert threading.active_count() == threads
 
 
 @pytest.mark.parametrize(("height", "width"), [(50, 61), (16, 200), (33, 17)])

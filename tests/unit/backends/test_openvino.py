@@ -1,8 +1,9 @@
-"""What OpenVINO keeps of a compiled bundle."""
+"""What OpenVINO keeps of a compiled bundle, and several callers at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_what_was_compiled_is_found_again_and_computes_the_same(
     compiled.mkdir()
     results, kept = [], []
     for folder in (None, compiled, compiled):
-        session = open_session(bundle, 1, folder)
+        session = open_session(bundle, 1, compiled=folder)
         results.append(session.run(images))
         session.close()
         kept.append({path: path.stat().st_mtime_ns for path in compiled.iterdir()})
@@ -67,3 +68,18 @@ def test_what_was_compiled_is_found_again_and_computes_the_same(
     assert kept[1]
     assert kept[2] == kept[1]
     assert all(np.array_equal(result, results[0]) for result in results[1:])
+
+
+def test_callers_at_once_get_what_each_gets_alone(blurring_bundle: Path) -> None:
+    bundle = read_bundle(blurring_bundle)
+    draw = np.random.default_rng(2)
+    given = [draw.random((1, 3, SIDE, SIDE), dtype=np.float32) for _ in range(40)]
+    alone, several = open_session(bundle), open_session(bundle, streams=3)
+    assert (alone.streams, several.streams) == (1, 3)
+    # A caller more than there are streams waits for one.
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(several.run, given))
+    for images, result in zip(given, found, strict=True):
+        np.testing.assert_allclose(result, alone.run(images), atol=1e-6)
+    several.close()
+    alone.close()

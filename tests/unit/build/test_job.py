@@ -18,6 +18,7 @@ from PIL import Image
 from torch import nn
 
 from edgerestore.backends import find_backend
+from edgerestore.backends.base import open_session
 from edgerestore.build import Job, build_bundles
 from edgerestore.build.request import find_target, job_from
 from edgerestore.bundle import Bundle, probe_psnr_db, read_bundle
@@ -461,7 +462,7 @@ def test_two_runtimes_agree_on_one_precision(built: dict[str, Bundle], precision
     results = []
     for target in ("x86-onnxruntime", "x86-openvino"):
         bundle = built[f"{precision}-{target}"]
-        session = find_backend(bundle.manifest.target.backend).open(bundle, 1)
+        session = open_session(bundle, 1)
         results.append(session.run(bundle.probe()[0]))
         session.close()
     assert probe_psnr_db(*results) > 35

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerestore.backends import BACKENDS
-from edgerestore.backends.base import Backend
+from edgerestore.backends.base import Backend, Conditions
 from edgerestore.bundle import Bundle
 from edgerestore.cli import run
 
 
 class RepeatingSession:
-    def __init__(self, bundle: Bundle, threads: int) -> None:
-        del threads
+    def __init__(self, bundle: Bundle, conditions: Conditions) -> None:
+        self.streams = conditions.streams
         self.scale = bundle.manifest.model.scale
         self.seconds = float(os.environ.get("FAKE_TILE_SECONDS", "0"))
 

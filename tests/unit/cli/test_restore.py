@@ -181,6 +181,8 @@ def test_quality_decides_the_size(restore, tmp_path):
         (["folder", "text.png"], "text.png: is a file"),
         (["a.png", "out.png", "--overlap", "16"], "--overlap 16: must be from 0 to 15"),
         (["a.png", "out.png", "--overlap=-1"], "--overlap -1: must be from 0 to 15"),
+        (["a.png", "out.png", "--streams", "0"], "--streams 0: must be from 1 to 64"),
+        (["a.png", "out.png", "--streams", "65"], "--streams 65: must be from 1 to 64"),
         (["a.png", "out.png", "--quality", "0"], "--quality 0: must be from 1 to 100"),
         (["a.png", "out.png", "--tile", "32"], "was built for tiles of 16 pixels"),
         (["a.png", "out.png", "--tile", "32"], "edgerestore build repeat --target fake"),
