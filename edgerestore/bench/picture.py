@@ -35,15 +35,17 @@ def shipped_picture() -> Path:
     return shipped_folder("calibration") / "evaluation/photos/LR_bicubic/X2/friends-dogx2.png"
 
 
-def open_picture(bundle: Bundle, threads: int, picture: Path) -> Ready:
+def open_picture(bundle: Bundle, threads: int, picture: Path, streams: int | None = None) -> Ready:
     """Opens a bundle to restore a file into a folder that goes with it.
 
+    So many ``streams`` are asked for; as many as 'edgerestore restore' does where left out.
     Raises ImageError where the picture cannot be read.
     """
     from edgerestore.backends.base import open_session
 
     contract, scale = bundle.manifest.contract, bundle.manifest.model.scale
-    session = open_session(bundle, threads, streams=streams_for(threads or usable_cores()))
+    streams = streams or streams_for(threads or usable_cores())
+    session = open_session(bundle, threads, streams=streams)
     settings = Settings(
         contract.tile, contract.overlap, scale, contract.batch, streams=session.streams
     )
@@ -74,10 +76,11 @@ def open_picture(bundle: Bundle, threads: int, picture: Path) -> Ready:
     )
 
 
-def command(path: Path, threads: int, picture: Path) -> tuple[str, ...]:
-    """What starts a worker that restores a picture with a bundle."""
+def command(path: Path, threads: int, picture: Path, streams: int | None = None) -> tuple[str, ...]:
+    """What starts a worker that restores a picture with a bundle; see :func:`open_picture`."""
+    options = [f"--threads={threads}", *([f"--streams={streams}"] if streams else [])]
     paths = (str(path.resolve()), str(picture.resolve()))
-    return (sys.executable, "-m", __spec__.name, f"--threads={threads}", "--", *paths)
+    return (sys.executable, "-m", __spec__.name, *options, "--", *paths)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -86,8 +89,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("picture", type=Path)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--streams", type=int)
     given = parser.parse_args(arguments)
-    opening = partial(open_picture, picture=given.picture)
+    opening = partial(open_picture, picture=given.picture, streams=given.streams)
     serve(*bundle_candidate(given.bundle, given.threads, opening))
 
 
