@@ -35,6 +35,8 @@ from edgerestore.errors import AccuracyError, EdgeRestoreError
 EXIT_INTERRUPTED = 130
 EXIT_BAD_INPUT = 3
 INTERRUPTED = "interrupted; nothing half-written was left"
+AGAIN_S = 0.01
+"""After which an interrupt that Python dropped comes again: by then the destructor is left."""
 
 HOST_PACKAGES = ("nncf", "onnx", "onnxruntime", "onnxscript", "openvino", "safetensors", "torch")
 """What the host ring imports; a device that only executes bundles may lack them all."""
@@ -90,6 +92,9 @@ def main(arguments: list[str] | None = None) -> int:
     # A shell's background job is deaf to Ctrl-C, and stays so.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, interrupt)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGALRM, interrupt)
+        sys.unraisablehook = _interrupt_again
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments or bool(os.environ.get("EDGERESTORE_DEBUG"))
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -116,6 +121,14 @@ def main(arguments: list[str] | None = None) -> int:
             print(error.details, file=sys.stderr)
         return _fail(*answer)
     return code if isinstance(code, int) else 0
+
+
+def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:
+    """Python drops what is raised in a destructor, and with it a Ctrl-C that comes just then."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _answer(error: Exception) -> tuple[str, int] | None:
