@@ -7,13 +7,13 @@ writes a result file. What is compared is the time of a tile: a run's latency ov
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
 
 import msgspec
-from documents import write_document
+from arguments import parser_of_models
+from documents import read_document, write_document
 
 from edgerestore.bench.bundles import bench_bundles
 from edgerestore.bench.harness import Plan
@@ -28,8 +28,8 @@ BATCHES = (1, 2, 4, 8)
 
 def main() -> int:
     """Builds, measures and writes."""
-    given = _arguments()
-    known = msgspec.json.decode(given.out.read_bytes()) if given.out.exists() else {}
+    given = parser_of_models(__doc__, MODELS, RESULTS, each="bundle").parse_args()
+    known = read_document(given.out)
     for model in given.models:
         with tempfile.TemporaryDirectory() as folder:
             print(f"{model}: building", flush=True)
@@ -44,15 +44,6 @@ def main() -> int:
         write_document(given.out, known)
     print(f"written to {given.out}")
     return 0
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="*", default=MODELS)
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each bundle")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    return parser.parse_args()
 
 
 def _built(model: str, batch: int, out: Path) -> Path:

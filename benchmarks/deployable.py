@@ -8,14 +8,14 @@ against PyTorch's in FP32 before it is timed.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
 
 import msgspec
 import peers
-from documents import write_document
+from arguments import parser_of_models
+from documents import read_document, write_document
 
 from edgerestore.bench.environment import Watch, warnings
 from edgerestore.bench.harness import Candidate, Plan, cpu_seconds, measure
@@ -35,22 +35,13 @@ RUNTIMES = {
 
 def main() -> int:
     """Prepares, measures and writes; returns 1 where a goal is missed."""
-    given = _arguments()
+    given = parser_of_models(__doc__, list(GOALS), RESULTS, each="candidate").parse_args()
     measured = {model: _measure(model, given.seconds, given.threads) for model in given.models}
-    known = msgspec.json.decode(given.out.read_bytes()) if given.out.exists() else {}
+    known = read_document(given.out)
     write_document(given.out, known | msgspec.to_builtins(measured))
     reached = [_show(model, results) for model, results in measured.items()]
     print(f"written to {given.out}")
     return 0 if all(reached) else 1
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="*", default=list(GOALS))
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each candidate")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    return parser.parse_args()
 
 
 def _measure(model: str, seconds: float, threads: int) -> Results:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import peer_files
 import peers
-from documents import write_document
+from documents import read_document, write_document
 from int8_plot import drops, write_plot
 
 from edgerestore.bench.environment import Watch, warnings
@@ -92,7 +92,7 @@ def main() -> int:
         accuracy = _accuracy(folder, model, given.threads, wanted) if model in TRAINED else {}
         results, fractions = _measure(given, model, folder, candidates, wanted)
         out = given.out / (SHIPPED if model in TRAINED else PAPER)
-        measured = msgspec.json.decode(out.read_bytes()) if out.exists() else {}
+        measured = read_document(out)
         measured[model] = msgspec.to_builtins(results) | {"of_peak": fractions}
         if accuracy:
             measured[model]["accuracy"] = msgspec.to_builtins(accuracy)

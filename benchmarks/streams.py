@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 
 import msgspec
-from documents import write_document
+from arguments import parser_of_models
+from documents import read_document, write_document
 
 from edgerestore.bench.environment import Watch, warnings
 from edgerestore.bench.harness import Candidate, Plan, cpu_seconds, measure
@@ -31,7 +32,7 @@ TARGETS = ("x86-openvino", "x86-onnxruntime")
 def main() -> int:
     """Builds, measures and writes."""
     given = _arguments()
-    known = msgspec.json.decode(given.out.read_bytes()) if given.out.exists() else {}
+    known = read_document(given.out)
     for model in given.models:
         with tempfile.TemporaryDirectory() as folder:
             print(f"{model}: building", flush=True)
@@ -46,12 +47,8 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="*", default=MODELS)
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each candidate")
-    parser.add_argument("--threads", type=int, default=2)
+    parser = parser_of_models(__doc__, MODELS, RESULTS, each="candidate")
     parser.add_argument("--picture", type=Path, default=shipped_picture())
-    parser.add_argument("--out", type=Path, default=RESULTS)
     return parser.parse_args()
 
 
