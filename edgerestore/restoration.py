@@ -31,6 +31,7 @@ from edgerestore.tiling import Progress, Run, check_overlap, restore_rows
 MOST_STREAMS = 8
 """Unless more are asked for: each holds the values between a network's layers once more."""
 STREAMS_MAX = 64
+"""That can be asked for; more callers than any machine here has cores are a typing error."""
 CUT_ROWS = 16
 """Input rows whose output is rounded and encoded together."""
 

@@ -23,13 +23,13 @@ from edgerestore.bench.throughput import Setting
 from edgerestore.bundle import Bundle
 from edgerestore.errors import InputError
 from edgerestore.imaging import read_sides
+from edgerestore.restoration import STREAMS_MAX
 from edgerestore.tiling import count_tiles
 
 SHARE = 0.5
 """Of the plan's seconds, for each bundle and setting."""
 SAMPLES_SHARE = 1 / 8
 """Of the plan's samples, as one run is of many inferences."""
-STREAMS_MAX = 64
 NOT_MEASURED = "not measured"
 
 Stage = Callable[[str], None]
