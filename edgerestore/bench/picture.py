@@ -45,12 +45,12 @@ def open_picture(bundle: Bundle, threads: int, picture: Path, streams: int | Non
 
     contract, scale = bundle.manifest.contract, bundle.manifest.model.scale
     streams = streams or streams_for(threads or usable_cores())
+    height, width = read_sides(picture)
+    judge = Judge(bundle)
     session = open_session(bundle, threads, streams=streams)
     settings = Settings(
         contract.tile, contract.overlap, scale, contract.batch, streams=session.streams
     )
-    height, width = read_sides(picture)
-    judge = Judge(bundle)
     network = _Network(session)
     folder = tempfile.TemporaryDirectory(prefix="edgerestore-")
     job = Job(picture, Path(folder.name) / "restored.png")
