@@ -33,11 +33,10 @@ class OpenVinoSession:
         if conditions.compiled is not None:
             # The graph is not rewritten again; kernels of a CPU are still chosen anew.
             options["CACHE_DIR"] = str(conditions.compiled)
-        self.streams = 1
-        if conditions.streams > 1 and bundle.manifest.target.device in STREAMING:
-            self.streams = conditions.streams
-            options["PERFORMANCE_HINT"] = "THROUGHPUT"
-            options["NUM_STREAMS"] = str(self.streams)
+        streaming = bundle.manifest.target.device in STREAMING
+        self.streams = conditions.streams if streaming else 1
+        if self.streams > 1:
+            options |= throughput_options(bundle, self.streams)
         compiled = compiled_model(bundle, conditions.threads, **options)
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.streams):
@@ -64,11 +63,25 @@ def compiled_model(bundle: Bundle, threads: int, **options: str) -> Any:
     import openvino
 
     device = bundle.manifest.target.device
-    config = {"PERFORMANCE_HINT": "LATENCY", **options_of(bundle), **options}
-    if threads and device == "CPU":
-        config["INFERENCE_NUM_THREADS"] = str(threads)
+    config = configuration(bundle, threads, **options)
     with runtime_errors(NAME, f"compiling {bundle.model_file} for {device}"):
         return openvino.Core().compile_model(bundle.model_file, device, config)
+
+
+def configuration(bundle: Bundle, threads: int, **options: str) -> dict[str, str]:
+    """What the runtime is told: the bundle's own options, then ``options``; for latency else."""
+    config = {"PERFORMANCE_HINT": "LATENCY", **options_of(bundle), **options}
+    if threads and bundle.manifest.target.device == "CPU":
+        config["INFERENCE_NUM_THREADS"] = str(threads)
+    return config
+
+
+def throughput_options(bundle: Bundle, streams: int) -> dict[str, str]:
+    """Options for so many inferences under way at once, where the device divides itself."""
+    options = {"PERFORMANCE_HINT": "THROUGHPUT"}
+    if bundle.manifest.target.device in STREAMING:
+        options["NUM_STREAMS"] = str(streams)
+    return options
 
 
 def why_no_device(device: str | None = None) -> str | None:

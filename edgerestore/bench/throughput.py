@@ -108,15 +108,11 @@ def main(arguments: list[str] | None = None) -> None:
 def _openvino_flow(bundle: Bundle, threads: int, setting: Setting, given: Tiles) -> Flow:
     import openvino
 
-    from edgerestore.backends.base import options_of, runtime_errors
-    from edgerestore.backends.openvino import NAME, STREAMING
+    from edgerestore.backends.base import runtime_errors
+    from edgerestore.backends.openvino import NAME, configuration, throughput_options
 
     device = bundle.manifest.target.device
-    config = {**options_of(bundle), "PERFORMANCE_HINT": "THROUGHPUT"}
-    if device in STREAMING:
-        config["NUM_STREAMS"] = str(setting.streams)
-    if threads and device == "CPU":
-        config["INFERENCE_NUM_THREADS"] = str(threads)
+    config = configuration(bundle, threads, **throughput_options(bundle, setting.streams))
     core = openvino.Core()
     with runtime_errors(NAME, f"opening {bundle.model_file} for throughput"):
         model = core.read_model(bundle.model_file)
