@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -91,8 +92,6 @@ def _restore_all(
     bundle: Bundle, jobs: Sequence[Job], settings: Settings, since_ns: int | None
 ) -> list[Outcome]:
     """Runs every job in one session, with a bar for the files and one for the tiles."""
-    import dataclasses
-
     from edgerestore.backends.base import open_session
     from edgerestore.restoration import restore_files
 
