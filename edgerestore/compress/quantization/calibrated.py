@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -16,7 +16,7 @@ from edgerestore.compress.quantization.products import Product, matches, pairs_o
 from edgerestore.compress.quantization.qdq import qdq_from_plan
 from edgerestore.compress.quantization.ranges import Seen, collect
 from edgerestore.compress.quantization.smoothing import smoothed
-from edgerestore.compress.quantization.steps import Steps, steps_of
+from edgerestore.compress.quantization.steps import HALF, MOST, PAIR_MOST, Steps, steps_of
 from edgerestore.compress.running import Crops, psnr_db, run_graph
 from edgerestore.recipe import Int8Rules
 
@@ -85,11 +85,39 @@ class Calibrated:
             seen = self.seen[tensor]
             factor = rules.symmetric_factors and tensor in factors and seen.low < 0
             steps[tensor] = self._steps(seen, symmetric=rules.symmetric or factor)
-        return Plan(self.graph, tuple(products), pairs, steps, rules.whole_products)
+        if rules.int16_pairs:
+            for tensor, most in self._most(products, steps).items():
+                symmetric = steps[tensor].signed
+                steps[tensor] = self._steps(self.seen[tensor], symmetric=symmetric, most=most)
+        return Plan(
+            graph=self.graph,
+            products=tuple(products),
+            pairs=pairs,
+            steps=steps,
+            whole_products=rules.whole_products,
+            int16_pairs=rules.int16_pairs,
+        )
 
-    def _steps(self, seen: Seen, *, symmetric: bool) -> Steps:
+    def _most(self, products: Sequence[Product], steps: Mapping[str, Steps]) -> dict[str, int]:
+        """The largest integers that second factors may have where pairs are added in 16 bits."""
+        softmaxes = {n.output[0] for n in self.graph.graph.node if n.op_type == "Softmax"}
+        most: dict[str, int] = {}
+        for product in products:
+            if product.weight is not None:
+                continue
+            first, second = (
+                next(iter(pairs_of(self.graph, [dataclasses.replace(product, activations=(t,))])))
+                for t in product.activations
+            )
+            # Two of a softmax sum up to 1, whatever stands for 1; any others to twice the largest.
+            whole = 1 / steps[first].scale if first in softmaxes else 2 * 255
+            room = min(MOST, max(HALF, int(PAIR_MOST / (whole + 1))))
+            most[second] = min(room, most.get(second, MOST))
+        return most
+
+    def _steps(self, seen: Seen, *, symmetric: bool, most: int = MOST) -> Steps:
         bounds = ESTIMATORS[self.scheme.estimator](seen, symmetric)
-        return steps_of(bounds, symmetric=symmetric)
+        return steps_of(bounds, symmetric=symmetric, most=most)
 
 
 def calibrate(

@@ -75,7 +75,7 @@ def _quantize_weights(model: openvino.Model, plan: Plan) -> None:
         source = operator.input_value(1).get_node()
         while source.get_type_name() == "Reshape":
             source = source.input_value(0).get_node()
-        weight = int8_weight(source.data, product.output_axis)
+        weight = int8_weight(source.data, product.output_axis, int16_pairs=plan.int16_pairs)
         scales = weight.shaped_scales
         if operator.get_type_name() == "GroupConvolution":
             scales = scales.reshape(*shape[:2], *[1] * (len(shape) - 2))

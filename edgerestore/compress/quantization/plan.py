@@ -24,3 +24,5 @@ class Plan:
     """Of each of these tensors."""
     whole_products: bool = False
     """See :attr:`edgerestore.recipe.Int8Rules.whole_products`; pairs only where not."""
+    int16_pairs: bool = False
+    """See :attr:`edgerestore.recipe.Int8Rules.int16_pairs`."""

@@ -25,7 +25,7 @@ def qdq_from_plan(plan: Plan) -> onnx.ModelProto:
     made = onnx.ModelProto()
     made.CopyFrom(plan.graph)
     graph = made.graph
-    new = _Added()
+    new = _Added(int16_pairs=plan.int16_pairs)
     weights = {weight.name: weight for weight in graph.initializer}
     products = {product.node: product for product in plan.products}
     whole = WholeProducts(plan)
@@ -62,7 +62,8 @@ def qdq_from_plan(plan: Plan) -> onnx.ModelProto:
 class _Added:
     """Nodes and constants that quantization adds, each tensor's and each weight's once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, int16_pairs: bool) -> None:
+        self._int16_pairs = int16_pairs
         self.constants: list[onnx.TensorProto] = []
         self._pairs: dict[str, list[onnx.NodeProto]] = {}
         """By the name of the dequantized tensor."""
@@ -114,7 +115,7 @@ class _Added:
 
     def _stored(self, name: str, values: np.ndarray, axis: int) -> tuple[str, str, str]:
         """A weight's integers, steps and zero points, which all its readers share."""
-        weight = int8_weight(values, axis)
+        weight = int8_weight(values, axis, int16_pairs=self._int16_pairs)
         names = f"{name}.int8", f"{name}.scale", f"{name}.zero_point"
         self._constant(names[0], weight.values)
         self._constant(names[1], weight.scales)

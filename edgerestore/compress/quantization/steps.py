@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 
 from edgerestore.compress.quantization.estimators import Range
 
+MOST, HALF = 127, 64
+"""Largest integer of what is symmetric; where two of them may sum up to 128."""
+PAIR_MOST = 2**15 - 1
+"""That two products may sum up to where 16 bits hold the sum."""
 STEP_OF_ZERO = 2.0**-14
 """What is always 0 still needs a step: the smallest that FP16 holds without losing bits."""
 
@@ -29,11 +33,14 @@ class Steps:
         return self.scale * (first - self.zero_point), self.scale * (first + 255 - self.zero_point)
 
 
-def steps_of(bounds: Range, *, symmetric: bool) -> Steps:
-    """The steps that hold a range. 0 is one of them: what pads a convolution must be exact."""
+def steps_of(bounds: Range, *, symmetric: bool, most: int = MOST) -> Steps:
+    """The steps that hold a range. 0 is one of them: what pads a convolution must be exact.
+
+    Where they are ``symmetric``, the integers of the range go up to ``most``.
+    """
     low, high = min(float(bounds[0]), 0.0), max(float(bounds[1]), 0.0)
     if symmetric:
-        return Steps(max(-low, high) / 127 or STEP_OF_ZERO, 0, signed=True)
+        return Steps(max(-low, high) / most or STEP_OF_ZERO, 0, signed=True)
     scale = (high - low) / 255 or STEP_OF_ZERO
     return Steps(scale, int(np.clip(round(-low / scale), 0, 255)), signed=False)
 
@@ -54,12 +61,22 @@ class Int8Weight:
         return self.scales.reshape(shape)
 
 
-def int8_weight(weight: NDArray[np.float32], axis: int) -> Int8Weight:
-    """Rounds a weight to integers from -127 to 127 along its output channels."""
+def int8_weight(weight: NDArray[np.float32], axis: int, *, int16_pairs: bool = False) -> Int8Weight:
+    """Rounds a weight to integers from -127 to 127 along its output channels, 0 or 1.
+
+    With ``int16_pairs`` they also bear :attr:`edgerestore.recipe.Int8Rules.int16_pairs`: those
+    of two neighbouring inputs sum up to 128 at most, which 255 times is still below 2**15.
+    """
     others = tuple(i for i in range(weight.ndim) if i != axis)
-    scales = (np.abs(weight).max(axis=others) / 127).astype(np.float32)
+    largest = np.abs(weight).max(axis=others)
+    if int16_pairs:
+        inputs = np.moveaxis(weight, 1 - axis, 0)
+        count = len(inputs) // 2 * 2
+        sums = np.moveaxis(inputs[0:count:2] + inputs[1:count:2], 0, 1 - axis)
+        largest = np.maximum(largest, np.abs(sums).max(axis=others, initial=0))
+    scales = (largest / MOST).astype(np.float32)
     scales[scales == 0] = STEP_OF_ZERO
     shape = [1] * weight.ndim
     shape[axis] = -1
-    integers = np.clip(np.round(weight / scales.reshape(shape)), -127, 127)
+    integers = np.clip(np.round(weight / scales.reshape(shape)), -MOST, MOST)
     return Int8Weight(integers.astype(np.int8), scales, axis)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from edgerestore.compress.quantization.steps import HALF, MOST
 from edgerestore.errors import InputError
 from edgerestore.recipe import Int8Rules
 from edgerestore.recipe.patterns import names_module
@@ -67,10 +68,11 @@ class FakeQuantized(nn.Module):
         """Whether a module stays in float."""
         return any(names_module(pattern, module) for pattern in self.keep_float)
 
-    def rounded(self, site: str, x: Tensor, *, factor: bool) -> Tensor | None:
+    def rounded(self, site: str, x: Tensor, *, factor: bool, second: bool = False) -> Tensor | None:
         """What a product reads in place of ``x``, which is one of two factors or the only one.
 
-        None where no range is known.
+        None where no range is known. A ``second`` factor has the least room that the rules
+        leave any: graphs give more of it to what a softmax weighs.
         """
         if self.training:
             self.ranges.see(site, x)
@@ -81,7 +83,8 @@ class FakeQuantized(nn.Module):
         symmetric: bool | Tensor = self.rules.symmetric
         if factor and self.rules.symmetric_factors:
             symmetric = symmetric | (low < 0)
-        return rounded_activation(x, low, high, symmetric=symmetric)
+        most = HALF if second and self.rules.int16_pairs else MOST
+        return rounded_activation(x, low, high, symmetric=symmetric, most=most)
 
     def _enters(self, name: str) -> Callable[..., None]:
         def enter(module: nn.Module, inputs: object) -> None:
@@ -131,7 +134,8 @@ class _Rounding(TorchFunctionMode):
         if rounded is None:
             return func(x, weight, *args)
         if id(weight) not in self._weights:
-            self._weights[id(weight)] = weight, rounded_weight(weight)
+            pairs = self._owner.rules.int16_pairs
+            self._weights[id(weight)] = weight, rounded_weight(weight, int16_pairs=pairs)
         return func(rounded, self._weights[id(weight)][1], *args)
 
     def _matmul(self, first: Tensor, second: Tensor) -> Tensor:
@@ -140,7 +144,7 @@ class _Rounding(TorchFunctionMode):
             return first @ second
         site = self._site(f"{owner.running}.{OF_ACTIVATIONS}")
         one = owner.rounded(f"{site}.first", first, factor=True)
-        other = owner.rounded(f"{site}.second", second, factor=True)
+        other = owner.rounded(f"{site}.second", second, factor=True, second=True)
         return first @ second if one is None or other is None else one @ other
 
     def _attention(

@@ -27,8 +27,9 @@ from edgerestore.shipped import shipped_toml
 LOWEST_PSNR_DB = 35.0
 KEEP = (*MODELS["esrt_s_x2"].keep_float, "mix", "blocks.0.low.*")
 PAIRS = ("QuantizeLinear", "DequantizeLinear")
-ANY, SYMMETRIC = Int8Rules(), Int8Rules(symmetric=True)
-OPENVINO = Int8Rules(symmetric_factors=True)
+# Any CPU computes these rightly, VNNI or not.
+ANY, SYMMETRIC = Int8Rules(int16_pairs=True), Int8Rules(symmetric=True, int16_pairs=True)
+OPENVINO = read_toml(shipped_toml("targets", "x86-openvino"), Target).int8
 ONNXRUNTIME = read_toml(shipped_toml("targets", "x86-onnxruntime"), Target).int8
 SCHEME = Scheme("percentile", 0.5)
 

@@ -82,3 +82,20 @@ def test_weights_are_rounded_by_output_channel() -> None:
     error = np.abs(found.values * found.shaped_scales - weight).reshape(6, -1).max(axis=1)
     assert (error <= found.scales / 2 * 1.001).all()
     assert int8_weight(weight[:, :, 0, 0], 1).scales.shape == (4,)
+
+
+@pytest.mark.parametrize("shape", [(6, 4, 3, 3), (6, 5, 1, 1), (6, 1, 3, 3), (6, 7)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_two_neighbouring_inputs_fit_into_16_bits(shape: tuple[int, ...], axis: int) -> None:
+    weight = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    weight[1, :2] = 1.0
+    weight = np.moveaxis(weight, 0, axis)
+    found = int8_weight(weight, axis, int16_pairs=True)
+    inputs = np.moveaxis(found.values, 1 - axis, 0).astype(int)
+    for one, other in zip(inputs[0::2], inputs[1::2], strict=False):
+        assert 255 * np.abs(one + other).max() < 2**15
+    error = np.abs(found.values * found.shaped_scales - weight).max(
+        axis=tuple(i for i in range(weight.ndim) if i != axis)
+    )
+    assert (error <= found.scales / 2 * 1.001).all()
+    assert (found.scales <= 2.001 * int8_weight(weight, axis).scales).all()

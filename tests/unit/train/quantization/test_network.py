@@ -106,7 +106,9 @@ def test_weights_are_tied_and_ranges_are_not(monkeypatch: pytest.MonkeyPatch) ->
 
     before = module.rounded_weight
     monkeypatch.setattr(
-        module, "rounded_weight", lambda weight: rounded.append(weight) or before(weight)
+        module,
+        "rounded_weight",
+        lambda weight, **rules: rounded.append(weight) or before(weight, **rules),
     )
     fake(images()).sum().backward()
     assert sum(weight is network.shared.weight for weight in rounded) == 1

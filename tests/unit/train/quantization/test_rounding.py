@@ -6,7 +6,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from edgerestore.compress.quantization.steps import int8_weight, steps_of
+from edgerestore.compress.quantization.steps import HALF, MOST, int8_weight, steps_of
 from edgerestore.compress.running import open_graph
 from edgerestore.train.quantization.rounding import rounded_activation, rounded_weight
 
@@ -26,30 +26,32 @@ def pair(x: np.ndarray, scale: np.ndarray, zero: np.ndarray, axis: int = 1) -> n
     return found
 
 
-@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize(("symmetric", "most"), [(False, MOST), (True, MOST), (True, HALF)])
 @pytest.mark.parametrize(
     ("low", "high"), [(-1.3, 2.9), (0.0, 0.7), (0.2, 0.9), (-4.0, -1.0), (0.0, 0.0)]
 )
 def test_activations_are_those_of_the_emitted_graph(
-    low: float, high: float, symmetric: bool
+    low: float, high: float, symmetric: bool, most: int
 ) -> None:
     x = np.random.default_rng(0).normal(0, 2, (1, 4, 32, 32)).astype(np.float32)
-    steps = steps_of((low, high), symmetric=symmetric)
+    steps = steps_of((low, high), symmetric=symmetric, most=most)
     integer = np.int8 if steps.signed else np.uint8
     expected = pair(x, np.array(steps.scale, np.float32), np.array(steps.zero_point, integer))
     bounds = torch.tensor([low, high])
-    found = rounded_activation(torch.tensor(x), *bounds, symmetric=symmetric)
+    found = rounded_activation(torch.tensor(x), *bounds, symmetric=symmetric, most=most)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("int16_pairs", [False, True])
 @pytest.mark.parametrize("shape", [(6, 3, 5, 5), (7, 12), (4, 1, 3, 3)])
-def test_weights_are_those_of_the_emitted_graph(shape: tuple[int, ...]) -> None:
+def test_weights_are_those_of_the_emitted_graph(shape: tuple[int, ...], int16_pairs: bool) -> None:
     weight = np.random.default_rng(1).normal(0, 0.1, shape).astype(np.float32)
     weight[1] = 0
-    emitted = int8_weight(weight, axis=0)
+    emitted = int8_weight(weight, axis=0, int16_pairs=int16_pairs)
     zeros = np.zeros(len(emitted.scales), np.int8)
     expected = pair(weight, emitted.scales, zeros, axis=0)
-    np.testing.assert_allclose(rounded_weight(torch.tensor(weight)).numpy(), expected, rtol=1e-6)
+    found = rounded_weight(torch.tensor(weight), int16_pairs=int16_pairs)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
 
 
 def test_gradient_passes_straight_through() -> None:
