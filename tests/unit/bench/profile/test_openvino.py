@@ -33,10 +33,14 @@ def test_int8_counts_what_really_multiplies_integers(attention_bundle: Make) -> 
     by_kind = {(o.kind, o.precision): o for o in seen.operators}
     assert by_kind["convolution", "int8"].products_int8 == 1
     assert by_kind["convolution", "fp32"].products_int8 == 0
-    fused = by_kind["attention", "int8"]
-    assert (fused.products, fused.products_int8) == (2, 1)
+    both = [o for o in seen.operators if o.kind in ("attention", "matrix product")]
+    assert sum(o.products for o in both) == 2
+    assert sum(o.products_int8 for o in both) == 1
     assert ("conversion", "fp32") in by_kind
-    assert "2 run in INT8, 1 in FP32 and 1 in float inside fused attention" in seen.summary[0]
+    # Only CPUs with AVX-512 have it fused.
+    floats = "1 in FP32 and 1 in float inside fused attention" if len(both) == 1 else "2 in FP32"
+    assert floats in seen.summary[0]
+    assert seen.summary[0].startswith("Of 4 matrix products and convolutions 2 run in INT8")
 
 
 def test_what_is_left_in_float_is_seen_to_run_in_bf16(attention_bundle: Make) -> None:
