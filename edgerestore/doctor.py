@@ -6,9 +6,9 @@ import importlib.metadata
 import os
 import platform
 from dataclasses import dataclass
-from pathlib import Path
 
 from edgerestore.backends import BACKENDS, find_backend
+from edgerestore.bench.environment import cpu_units
 
 HOST_PARTS = {
     "torch": "pip install 'edgerestore[host]'",
@@ -19,16 +19,6 @@ HOST_PARTS = {
     "scikit-image": "pip install 'edgerestore[evaluate]'",
 }
 """Distributions of the host ring, with what installs each."""
-
-VECTOR_UNITS = {
-    "avx2": "INT8 by AVX2",
-    "avx512_vnni": "INT8 at full rate",
-    "avx_vnni": "INT8 at full rate",
-    "avx512_bf16": "BF16",
-    "amx_int8": "INT8 by AMX",
-    "amx_bf16": "BF16 by AMX",
-}
-"""Flags of ``/proc/cpuinfo`` that decide what pays on an x86 CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +44,8 @@ def examine() -> list[Finding]:
 
 
 def _cpu() -> Finding:
-    flags: set[str] = set()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("flags"):
-                flags = set(line.split(":", 1)[1].split())
-                break
-    units = sorted({meaning for flag, meaning in VECTOR_UNITS.items() if flag in flags})
-    return Finding("cpu", f"{os.cpu_count()} cores; {', '.join(units) or 'units unknown'}", True)
+    units = ", ".join(cpu_units()) or "units unknown"
+    return Finding("cpu", f"{os.cpu_count()} cores; {units}", True)
 
 
 def _backend(name: str) -> Finding:

@@ -24,6 +24,7 @@ def key_of(environment: Environment) -> dict[str, str]:
     return {
         "machine": e.machine,
         "CPU": e.cpu,
+        "CPU's units": ", ".join(e.cpu_units) or "unknown",
         "cores": str(e.cores),
         "governor": e.governor or "unknown",
         "clock limits": f"{limits[0]:g} to {limits[1]:g} MHz" if limits else "unknown",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgerestore import doctor
 from edgerestore.backends import BACKENDS, find_backend
+from edgerestore.bench import environment
 from edgerestore.doctor import HOST_PARTS, examine
 
 
@@ -59,7 +59,7 @@ CPUINFO = {
 def test_cpu_is_told_by_what_pays_on_it(case: str, tmp_path: Path, monkeypatch) -> None:
     text, expected = CPUINFO[case]
     (tmp_path / "cpuinfo").write_text(text)
-    monkeypatch.setattr(doctor, "Path", lambda path: tmp_path / Path(path).name)
+    monkeypatch.setattr(environment, "Path", lambda path: tmp_path / Path(path).name)
     finding = examine()[1]
     assert finding.found.endswith(f"cores; {expected}")
     assert finding.ready

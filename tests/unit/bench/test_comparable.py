@@ -32,6 +32,7 @@ def test_load_and_time_make_no_difference(here: Environment) -> None:
     ("changes", "said"),
     [
         ({"governor": "powersave"}, "governor: performance, powersave"),
+        ({"cpu_units": ["INT8 by AVX2"]}, "CPU's units: unknown, INT8 by AVX2"),
         ({"power_mode": "15W (0)"}, "power mode: unknown, 15W (0)"),
         ({"container_cores": 1.5}, "container's cores: "),
         ({"clock_limits_mhz": (400.0, 800.0)}, "clock limits: unknown, 400 to 800 MHz"),
@@ -41,7 +42,7 @@ def test_load_and_time_make_no_difference(here: Environment) -> None:
 def test_what_makes_a_machine_faster_makes_a_difference(
     here: Environment, changes: dict[str, object], said: str
 ) -> None:
-    base = other(here, drivers={}, clock_limits_mhz=None, container_cores=None)
+    base = other(here, drivers={}, cpu_units=[], clock_limits_mhz=None, container_cores=None)
     (found,) = differences(base, other(base, **changes))
     assert found.startswith(said)
 
