@@ -82,6 +82,7 @@ class Quantizer:
             "products_in_all": sum(node.op_type in KINDS for node in plan.graph.graph.node),
             "keep_float": list(self.keep_float),
             "symmetric": rules.symmetric,
+            "int16_pairs": rules.int16_pairs,
             "range_estimator": scheme.estimator,
             "smoothing": scheme.smoothing,
             "crops": len(self.crops),
