@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgerestore.backends.base import open_session
-from edgerestore.bundle import probe_psnr_db, read_bundle
+from edgerestore.bench.environment import VNNI, cpu_units
+from edgerestore.bundle import Manifest, probe_psnr_db, read_bundle
 from edgerestore.errors import CheckFailedError
 
 
@@ -26,13 +27,18 @@ class Checked:
 def check_bundle(path: Path, threads: int = 0) -> Checked:
     """Verifies hashes and schema, then runs the probe in this machine's runtime.
 
-    Raises BundleError for damage, CheckFailedError where the output is too far from the
-    FP32 network's, MissingPartError where the runtime or its device is absent. The floor of a
-    bundle that nobody has executed yet comes from its emulation, as in the worst case a device
-    computes something else without a word.
+    Raises BundleError for damage, CheckFailedError where the output is too far from the FP32
+    network's or the INT8 is not for this CPU, MissingPartError where the runtime or its device is
+    absent. The floor of a bundle that nobody has executed yet comes from its emulation, as in
+    the worst case a device computes something else without a word.
     """
     bundle = read_bundle(path)
     manifest = bundle.manifest
+    if _cuts_sums(manifest):
+        raise CheckFailedError(
+            f"{path}: was built for CPUs with VNNI; this one has none, and cuts off large sums of "
+            f"INT8 products without a word: build it anew for {manifest.target.name}"
+        )
     given, expected = bundle.probe()
     session = open_session(bundle, threads)
     try:
@@ -46,3 +52,11 @@ def check_bundle(path: Path, threads: int = 0) -> Checked:
             f"of {floor:.1f} dB; do not use it on this machine"
         )
     return Checked(str(path), bundle.name, "verified", psnr, floor)
+
+
+def _cuts_sums(manifest: Manifest) -> bool:
+    """Whether bright pictures would come out wrong where the probe, perhaps, does not."""
+    on_cpu = manifest.target.device == "CPU" and bool(units := cpu_units()) and VNNI not in units
+    return on_cpu and any(
+        step.name == "int8" and not step.settings.get("int16_pairs") for step in manifest.passes
+    )

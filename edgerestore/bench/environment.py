@@ -25,10 +25,11 @@ RUNTIMES = (
     "numpy",
 )
 """Distributions whose versions belong to a measurement, where installed."""
+VNNI = "INT8 at full rate"
 VECTOR_UNITS = {
     "avx2": "INT8 by AVX2",
-    "avx512_vnni": "INT8 at full rate",
-    "avx_vnni": "INT8 at full rate",
+    "avx512_vnni": VNNI,
+    "avx_vnni": VNNI,
     "avx512_bf16": "BF16",
     "amx_int8": "INT8 by AMX",
     "amx_bf16": "BF16 by AMX",

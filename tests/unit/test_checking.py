@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from edgerestore import checking
 from edgerestore.backends import find_backend
-from edgerestore.bundle import Parity, TargetFacts
+from edgerestore.bundle import Parity, PassFacts, TargetFacts
 from edgerestore.checking import check_bundle
 from edgerestore.errors import CheckFailedError, MissingPartError
 
@@ -25,6 +26,26 @@ def test_device_that_computes_something_else_is_refused(
     assert right.psnr_db > 40
     with pytest.raises(CheckFailedError, match=r"below the floor of 40\.0 dB"):
         check_bundle(doubling_bundle(error=0.1, parity=EMULATED))
+
+
+@pytest.mark.needs_backend("onnxruntime")
+@pytest.mark.parametrize("vnni", [False, True])
+@pytest.mark.parametrize("room", [False, True])
+def test_int8_without_room_for_sums_is_refused_where_they_are_cut(
+    room: bool,
+    vnni: bool,
+    doubling_bundle: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    units = ["INT8 by AVX2", *(["INT8 at full rate"] if vnni else [])]
+    monkeypatch.setattr(checking, "cpu_units", lambda: units)
+    settings = {"int16_pairs": True} if room else {}
+    path = doubling_bundle("int8", passes=(PassFacts(name="int8", settings=settings),))
+    if room or vnni:
+        assert check_bundle(path).status == "verified"
+    else:
+        with pytest.raises(CheckFailedError, match="build it anew for cpu"):
+            check_bundle(path)
 
 
 @pytest.mark.needs_backend("openvino")
