@@ -16,7 +16,7 @@ from edgerestore.compress.quantization.products import Product, matches, pairs_o
 from edgerestore.compress.quantization.qdq import qdq_from_plan
 from edgerestore.compress.quantization.ranges import Seen, collect
 from edgerestore.compress.quantization.smoothing import smoothed
-from edgerestore.compress.quantization.steps import HALF, MOST, PAIR_MOST, Steps, steps_of
+from edgerestore.compress.quantization.steps import MOST, PAIR_MOST, Steps, steps_of
 from edgerestore.compress.running import Crops, psnr_db, run_graph
 from edgerestore.recipe import Int8Rules
 
@@ -109,10 +109,12 @@ class Calibrated:
                 next(iter(pairs_of(self.graph, [dataclasses.replace(product, activations=(t,))])))
                 for t in product.activations
             )
-            # Two of a softmax sum up to 1, whatever stands for 1; any others to twice the largest.
-            whole = 1 / steps[first].scale if first in softmaxes else 2 * 255
-            room = min(MOST, max(HALF, int(PAIR_MOST / (whole + 1))))
-            most[second] = min(room, most.get(second, MOST))
+            largest = 2.0 * 255
+            if first in softmaxes:
+                # Two of them sum up to 1. Signed integers are multiplied with 128 added.
+                shift = 2 * 128 if steps[first].signed else 0
+                largest = min(largest, 1 / steps[first].scale + 1 + shift)
+            most[second] = min(int(PAIR_MOST / largest), most.get(second, MOST))
         return most
 
     def _steps(self, seen: Seen, *, symmetric: bool, most: int = MOST) -> Steps:

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from edgerestore.compress.quantization.estimators import Range
 
-MOST, HALF = 127, 64
-"""Largest integer of what is symmetric; where two of them may sum up to 128."""
+MOST = 127
+"""Largest integer of what is symmetric."""
 PAIR_MOST = 2**15 - 1
 """That two products may sum up to where 16 bits hold the sum."""
+HALF = PAIR_MOST // (2 * 255)
+"""Largest integer that leaves room for that, whatever it is multiplied with."""
 STEP_OF_ZERO = 2.0**-14
 """What is always 0 still needs a step: the smallest that FP16 holds without losing bits."""
 
