@@ -303,7 +303,11 @@ def interrupted(moment: str, line: list[str], out: Path) -> subprocess.Completed
         time.sleep(delay_s)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=120)
-    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+    code = process.returncode
+    # Where Ctrl-C passed through a library that runs Python from C, Python ends by the signal
+    # itself, which a shell tells as the same number.
+    code = 128 - code if code < 0 else code
+    return subprocess.CompletedProcess(process.args, code, stdout, stderr)
 
 
 @needs_host
