@@ -104,6 +104,9 @@ def main(arguments: list[str] | None = None) -> int:
             # What typer makes of KeyboardInterrupt, without a word to anybody.
             raise KeyboardInterrupt
     except (KeyboardInterrupt, typer.Abort):
+        # Python remembers an interrupt that left executed text, as dataclasses are made of, and
+        # would end by the signal itself; it forgets with the next text.
+        exec("")
         return _fail(INTERRUPTED, EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output, `head` for one, has left: nobody is there to be told.

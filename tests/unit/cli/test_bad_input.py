@@ -303,11 +303,7 @@ def interrupted(moment: str, line: list[str], out: Path) -> subprocess.Completed
         time.sleep(delay_s)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=120)
-    code = process.returncode
-    # Where Ctrl-C passed through a library that runs Python from C, Python ends by the signal
-    # itself, which a shell tells as the same number.
-    code = 128 - code if code < 0 else code
-    return subprocess.CompletedProcess(process.args, code, stdout, stderr)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 @needs_host
@@ -391,3 +387,27 @@ def test_ctrl_c_that_a_library_swallows_is_still_told_as_ctrl_c(
     monkeypatch.setattr(cli, "app", library)
     assert cli.main([]) == 130
     assert capsys.readouterr().err == "edgerestore: interrupted; nothing half-written was left\n"
+
+
+def test_ctrl_c_in_text_that_a_library_executes_ends_by_exit_code_not_by_signal(
+    tmp_path: Path,
+) -> None:
+    """Only of what was started with ``-m`` does Python ask how it was interrupted."""
+    (tmp_path / "program.py").write_text(
+        "import sys\n"
+        "from edgerestore import cli\n"
+        "def executes(*_, **__): exec('raise KeyboardInterrupt')\n"
+        "cli.app = executes\n"
+        "sys.exit(cli.main([]))\n"
+    )
+    line = [sys.executable, "-m", "program"]
+    root = str(Path(package.__file__).parents[1])
+    done = subprocess.run(
+        line,
+        env={**os.environ, "PYTHONPATH": root},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    refused(done, "interrupted; nothing half-written was left", 130)
