@@ -56,7 +56,9 @@ def check_bundle(path: Path, threads: int = 0) -> Checked:
 
 def _cuts_sums(manifest: Manifest) -> bool:
     """Whether bright pictures would come out wrong where the probe, perhaps, does not."""
-    on_cpu = manifest.target.device == "CPU" and bool(units := cpu_units()) and VNNI not in units
-    return on_cpu and any(
+    units = cpu_units()
+    if manifest.target.device != "CPU" or not units or VNNI in units:
+        return False
+    return any(
         step.name == "int8" and not step.settings.get("int16_pairs") for step in manifest.passes
     )

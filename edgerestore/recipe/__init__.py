@@ -54,7 +54,7 @@ class Int8Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     its bias, since pairs around such a product stay pairs around a float one."""
     int16_pairs: bool = False
     """Kernels may add products of two neighbouring inputs in 16 bits, and cut off what is more
-    (vpmaddubsw, on x86 CPUs without VNNI): weights leave room for any two inputs."""
+    (vpmaddubsw, on x86 CPUs without VNNI): weights and second factors leave room for any two."""
 
 
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
