@@ -4,7 +4,8 @@
 ``python benchmarks/gate_study.py --measure 200 --bundle BUNDLE`` tries it on this one, while a
 second load comes and goes: a bundle against itself, and against itself slowed by 5 and by 10 %,
 which the worker does by spinning for that share of each run. Decisions are kept as they come,
-and a study that was stopped goes on where it was. Either writes a result file and a plot.
+and a study that was stopped goes on where it was, on another machine too: its decisions then
+also stand by themselves. Either writes a result file and a plot.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from gate_habits import HABITS
 from gate_plot import write_plot
 from noisy_machine import HARSH, QUIET, SECOND_LOAD, SHARED, NoisyMachine
 
+from edgerestore.bench.comparable import differences
 from edgerestore.bench.environment import Environment, Watch
 from edgerestore.bench.harness import Candidate
 from edgerestore.bench.worker import Ready, bundle_candidate, open_ready, serve
@@ -67,7 +69,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     """All decisions under one set of conditions."""
 
     conditions: dict[str, Any]
-    environment: Environment
+    machines: dict[str, Environment]
+    """By the names that the decisions bear; those that :func:`differences` finds alike are one."""
     decisions: list[Decision]
 
 
@@ -102,7 +105,7 @@ def main() -> int:
         rows = _simulated(given.simulate, out)
     elif given.measure and given.bundle:
         out = given.out or RESULTS / "gate_study.json"
-        rows = rates(_measured(given, out))
+        rows = rates_measured(_measured(given, out))
     else:
         raise InputError("give --simulate RUNS, or --measure RUNS and --bundle BUNDLE")
     write_plot(out.with_suffix(".png"), rows)
@@ -126,7 +129,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rates(decisions: Sequence[Decision]) -> list[Rates]:
-    """One row for each machine and slowdown."""
+    """One row for each machine and slowdown of which there are decisions."""
     rows = []
     machines = dict.fromkeys(d.machine for d in decisions)
     for machine, slowdown in itertools.product(machines, SLOWDOWNS):
@@ -148,6 +151,13 @@ def rates(decisions: Sequence[Decision]) -> list[Rates]:
             )
         )
     return rows
+
+
+def rates_measured(decisions: Sequence[Decision]) -> list[Rates]:
+    """Of all machines together and, where there are several, of each."""
+    together = [msgspec.structs.replace(d, machine="all machines") for d in decisions]
+    several = len({d.machine for d in decisions}) > 1
+    return rates([*together, *decisions] if several else decisions)
 
 
 def _arguments() -> argparse.Namespace:
@@ -184,13 +194,14 @@ def _simulated(runs: int, out: Path) -> list[Rates]:
 def _measured(given: argparse.Namespace, out: Path) -> list[Decision]:
     conditions = {"bundle": given.bundle.name, "threads": given.threads, "loads": given.loads,
                   "load_on_s": LOAD_ON_S, "load_off_s": LOAD_OFF_S}  # fmt: skip
-    decisions = _continued(out, conditions)
+    machines, decisions = _continued(out, conditions)
     done = Counter(d.slowdown for d in decisions)
     runs = {s: given.measure if not s or given.slowed is None else given.slowed for s in SLOWDOWNS}
     wanted = [s for s in SLOWDOWNS for _ in range(runs[s] - done[s])]
     # In any order, so that no slowdown meets another machine than the rest.
     random.Random(len(decisions)).shuffle(wanted)
     watch = Watch()
+    name = name_of(watch.finish(0.0), machines)
     with _second_load(given.loads):
         for slowdown in wanted:
             with compiled_by_side() as folders:
@@ -198,8 +209,9 @@ def _measured(given: argparse.Namespace, out: Path) -> list[Decision]:
                     _slowed_worker(given.bundle, share, given.threads, folder)
                     for share, folder in zip((slowdown, 0.0), folders, strict=True)
                 ]
-                decisions.append(_decide("this machine", slowdown, Processes(*sides)))
-            study = Study(conditions=conditions, environment=watch.finish(0.0), decisions=decisions)
+                decisions.append(_decide(name, slowdown, Processes(*sides)))
+            machines[name] = watch.finish(0.0)
+            study = Study(conditions=conditions, machines=machines, decisions=decisions)
             write_beside(out, msgspec.json.encode(study) + b"\n")
             last = decisions[-1]
             print(f"{len(decisions):4} {slowdown:+.0%} {last.answer:12} {last.ratio:.3f} "
@@ -207,13 +219,21 @@ def _measured(given: argparse.Namespace, out: Path) -> list[Decision]:
     return decisions
 
 
-def _continued(out: Path, conditions: dict[str, Any]) -> list[Decision]:
+def name_of(environment: Environment, machines: dict[str, Environment]) -> str:
+    """The name under which its decisions are kept; another load or time makes no new one."""
+    alike = (name for name, known in machines.items() if not differences(known, environment))
+    return next(alike, f"machine {len(machines) + 1}")
+
+
+def _continued(
+    out: Path, conditions: dict[str, Any]
+) -> tuple[dict[str, Environment], list[Decision]]:
     if not out.exists():
-        return []
+        return {}, []
     study = msgspec.json.decode(out.read_bytes(), type=Study)
     if study.conditions != conditions:
         raise InputError(f"{out}: a study under other conditions; move it away or give --out")
-    return study.decisions
+    return study.machines, study.decisions
 
 
 def _decide(machine: str, slowdown: float, source: Source) -> Decision:

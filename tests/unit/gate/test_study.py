@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import subprocess
@@ -8,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 from PIL import Image
 
+from edgerestore.bench.environment import Environment, Watch
 from edgerestore.bench.process import WorkerProcess
 from edgerestore.bench.protocol import Open, Opened, Ran, Run
 from edgerestore.gate.pairs import Pair
@@ -25,6 +28,17 @@ def habits() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def study(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("gate_study")
+
+
+@pytest.fixture
+def fingerprint() -> Environment:
+    return Watch().finish(0.0)
 
 
 def pair(candidate_ms: float, baseline_ms: float) -> Pair:
@@ -42,6 +56,34 @@ def test_habits_take_a_slower_machine_for_a_slower_candidate(habits: ModuleType)
     changed = [pair(10, 10)] * 2 + [pair(20, 20)] * 2
     assert [habit(changed) for habit in habits.HABITS.values()] == [True] * 3
     assert [habit([pair(11, 10)]) for habit in habits.HABITS.values()] == [True] * 3
+
+
+def test_a_study_that_goes_on_elsewhere_rates_each_machine_and_all(
+    study: ModuleType, fingerprint: Environment
+) -> None:
+    other = msgspec.structs.replace(fingerprint, cpu_units=["of another kind"])
+    later = msgspec.structs.replace(fingerprint, taken_at="later", load_average_end=9.0)
+    machines = {"machine 1": fingerprint}
+    assert study.name_of(later, machines) == "machine 1"
+    assert study.name_of(other, machines) == "machine 2"
+    said = dict.fromkeys(study.HABITS, False)
+    one, two = (
+        study.Decision(machine=name, slowdown=0.0, answer=answer, ratio=1.0, low=0.9, high=1.1,
+                       pairs=5, seconds=seconds, habits=said)
+        for name, answer, seconds in (("machine 1", "pass", 20.0), ("machine 2", "regressed", 40.0))
+    )  # fmt: skip
+    rows = study.rates_measured([one, one, one, two])
+    assert [(row.machine, row.runs) for row in rows] == [
+        ("all machines", 4), ("machine 1", 3), ("machine 2", 1)
+    ]  # fmt: skip
+    assert [row.answers.get("regressed", 0.0) for row in rows] == [0.25, 0.0, 1.0]
+    assert [row.machine for row in study.rates_measured([one])] == ["machine 1"]
+
+
+def test_the_study_in_the_repository_is_read(study: ModuleType) -> None:
+    kept = BENCHMARKS / "results" / "gate_study.json"
+    found = msgspec.json.decode(kept.read_bytes(), type=study.Study)
+    assert {d.machine for d in found.decisions} == set(found.machines)
 
 
 def test_a_simulated_study_writes_rates_and_a_plot(tmp_path: Path) -> None:
