@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgerestore.backends.base import open_session
-from edgerestore.bench.environment import VNNI, cpu_units
+from edgerestore.bench.machine import cpu
 from edgerestore.bundle import Manifest, probe_psnr_db, read_bundle
 from edgerestore.errors import CheckFailedError
 
@@ -56,8 +56,8 @@ def check_bundle(path: Path, threads: int = 0) -> Checked:
 
 def _cuts_sums(manifest: Manifest) -> bool:
     """Whether bright pictures would come out wrong where the probe, perhaps, does not."""
-    units = cpu_units()
-    if manifest.target.device != "CPU" or not units or VNNI in units:
+    units = cpu.vector_units()
+    if manifest.target.device != "CPU" or not units or cpu.VNNI in units:
         return False
     return any(
         step.name == "int8" and not step.settings.get("int16_pairs") for step in manifest.passes

@@ -8,7 +8,7 @@ import platform
 from dataclasses import dataclass
 
 from edgerestore.backends import BACKENDS, find_backend
-from edgerestore.bench.environment import cpu_units
+from edgerestore.bench.machine import cpu
 
 HOST_PARTS = {
     "torch": "pip install 'edgerestore[host]'",
@@ -44,7 +44,7 @@ def examine() -> list[Finding]:
 
 
 def _cpu() -> Finding:
-    units = ", ".join(cpu_units()) or "units unknown"
+    units = ", ".join(cpu.vector_units()) or "units unknown"
     return Finding("cpu", f"{os.cpu_count()} cores; {units}", True)
 
 

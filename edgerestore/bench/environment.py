@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 import edgerestore
-from edgerestore.bench.machine import accelerators, clocks, container
+from edgerestore.bench.machine import accelerators, clocks, container, cpu
 from edgerestore.bench.machine.files import text
 
 RUNTIMES = (
@@ -25,16 +25,6 @@ RUNTIMES = (
     "numpy",
 )
 """Distributions whose versions belong to a measurement, where installed."""
-VNNI = "INT8 at full rate"
-VECTOR_UNITS = {
-    "avx2": "INT8 by AVX2",
-    "avx512_vnni": VNNI,
-    "avx_vnni": VNNI,
-    "avx512_bf16": "BF16",
-    "amx_int8": "INT8 by AMX",
-    "amx_bf16": "BF16 by AMX",
-}
-"""Flags of ``/proc/cpuinfo`` that decide what pays on an x86 CPU."""
 BUSY_LOAD = 0.25
 """Load average per core above which another job is likely; an idle desktop has 0.05."""
 BUSY_CORES = 0.1
@@ -66,7 +56,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     other_cores: float | None
     """Cores that other processes kept busy meanwhile, on average."""
     cpu_units: list[str] = []
-    """See :func:`cpu_units`; processors of different speed bear one name in virtual machines."""
+    """What it multiplies by; processors of different speed bear one name in virtual machines."""
     npus: list[str] = []
     drivers: dict[str, str] = {}
     """Versions of what serves GPUs and NPUs."""
@@ -97,8 +87,8 @@ class Watch:
         return Environment(
             taken_at=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
             machine=f"{platform.machine()}{_board()}",
-            cpu=cpu_name(),
-            cpu_units=cpu_units(),
+            cpu=cpu.name(),
+            cpu_units=cpu.vector_units(),
             cores=container.usable_cores(),
             governor=clocks.governor(),
             memory_mib=_memory_mib(),
@@ -153,25 +143,6 @@ def warnings(environment: Environment) -> list[str]:
     if environment.governor not in (None, "performance"):
         found.append(f"the CPU governor is '{environment.governor}', not 'performance'")
     return found
-
-
-def cpu_name() -> str:
-    """The processor as the system names it."""
-    for line in (text(Path("/proc/cpuinfo")) or "").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() in ("model name", "Model", "Hardware"):
-            return value.strip()
-    return platform.processor() or platform.machine()
-
-
-def cpu_units() -> list[str]:
-    """What an x86 processor multiplies by; empty where the system does not tell."""
-    for line in (text(Path("/proc/cpuinfo")) or "").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() == "flags":
-            flags = set(value.split())
-            return sorted({meaning for flag, meaning in VECTOR_UNITS.items() if flag in flags})
-    return []
 
 
 def _board() -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 import edgerestore
-from edgerestore.bench.environment import cpu_name
+from edgerestore.bench.machine import cpu
 
 ROOT = Path(edgerestore.__file__).parents[1]
 
@@ -28,7 +28,7 @@ def hardware(device: torch.device, processes: int) -> str:
     if device.type == "cuda":
         return f"{processes} x {torch.cuda.get_device_name(device)}"
     threads = torch.get_num_threads()
-    return f"{cpu_name()}, {processes} process{'es' * (processes > 1)} of {threads} thread" + (
+    return f"{cpu.name()}, {processes} process{'es' * (processes > 1)} of {threads} thread" + (
         "s" * (threads > 1)
     )
 

@@ -38,7 +38,7 @@ def test_int8_without_room_for_sums_is_refused_where_they_are_cut(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     units = ["INT8 by AVX2", *(["INT8 at full rate"] if vnni else [])]
-    monkeypatch.setattr(checking, "cpu_units", lambda: units)
+    monkeypatch.setattr(checking.cpu, "vector_units", lambda: units)
     settings = {"int16_pairs": True} if room else {}
     path = doubling_bundle("int8", passes=(PassFacts(name="int8", settings=settings),))
     if room or vnni:
