@@ -12,7 +12,15 @@ import onnx
 
 from edgerestore.compress.quantization.estimators import ESTIMATORS
 from edgerestore.compress.quantization.plan import Plan
-from edgerestore.compress.quantization.products import Product, matches, pairs_of, products_of
+from edgerestore.compress.quantization.products import (
+    Product,
+    Reader,
+    Source,
+    matches,
+    pairs_of,
+    products_of,
+    sources_of,
+)
 from edgerestore.compress.quantization.qdq import qdq_from_plan
 from edgerestore.compress.quantization.ranges import Seen, collect
 from edgerestore.compress.quantization.smoothing import smoothed
@@ -78,17 +86,25 @@ class Calibrated:
             and not matches(product.node, keep_float)
             and only in (None, product.module)
         ]
-        pairs = pairs_of(self.graph, products)
-        factors = pairs_of(self.graph, [p for p in products if p.weight is None])
-        steps = {}
+        sources = sources_of(self.graph, products)
+        factors = {
+            sources[product.node, slot].tensor
+            for product in products
+            if product.weight is None
+            for slot in range(len(product.activations))
+        }
+        pairs = pairs_of(sources)
+        bounds, steps = {}, {}
         for tensor in pairs:
             seen = self.seen[tensor]
             factor = rules.symmetric_factors and tensor in factors and seen.low < 0
-            steps[tensor] = self._steps(seen, symmetric=rules.symmetric or factor)
+            symmetric = rules.symmetric or factor
+            bounds[tensor] = ESTIMATORS[self.scheme.estimator](seen, symmetric)
+            steps[tensor] = steps_of(bounds[tensor], symmetric=symmetric)
         if rules.int16_pairs:
-            for tensor, most in self._most(products, steps).items():
+            for tensor, most in self._most(products, sources, steps).items():
                 symmetric = steps[tensor].signed
-                steps[tensor] = self._steps(self.seen[tensor], symmetric=symmetric, most=most)
+                steps[tensor] = steps_of(bounds[tensor], symmetric=symmetric, most=most)
         return Plan(
             graph=self.graph,
             products=tuple(products),
@@ -98,17 +114,19 @@ class Calibrated:
             int16_pairs=rules.int16_pairs,
         )
 
-    def _most(self, products: Sequence[Product], steps: Mapping[str, Steps]) -> dict[str, int]:
+    def _most(
+        self,
+        products: Sequence[Product],
+        sources: Mapping[Reader, Source],
+        steps: Mapping[str, Steps],
+    ) -> dict[str, int]:
         """The largest integers that second factors may have where pairs are added in 16 bits."""
         softmaxes = {n.output[0] for n in self.graph.graph.node if n.op_type == "Softmax"}
         most: dict[str, int] = {}
         for product in products:
             if product.weight is not None:
                 continue
-            first, second = (
-                next(iter(pairs_of(self.graph, [dataclasses.replace(product, activations=(t,))])))
-                for t in product.activations
-            )
+            first, second = (sources[product.node, slot].tensor for slot in range(2))
             largest = 2.0 * 255
             if first in softmaxes:
                 # Two of them sum up to 1. Signed integers are multiplied with 128 added.
@@ -116,10 +134,6 @@ class Calibrated:
                 largest = min(largest, 1 / steps[first].scale + 1 + shift)
             most[second] = min(int(PAIR_MOST / largest), most.get(second, MOST))
         return most
-
-    def _steps(self, seen: Seen, *, symmetric: bool, most: int = MOST) -> Steps:
-        bounds = ESTIMATORS[self.scheme.estimator](seen, symmetric)
-        return steps_of(bounds, symmetric=symmetric, most=most)
 
 
 def calibrate(
@@ -157,7 +171,8 @@ def collected(
     crops = _spread(crops, COLLECTED)
     even = smoothed(graph, keep_float, crops, scheme.smoothing) if scheme.smoothing else graph
     products = tuple(products_of(even, keep_float))
-    return Calibrated(even, products, collect(even, pairs_of(even, products), crops), scheme, ())
+    tensors = pairs_of(sources_of(even, products))
+    return Calibrated(even, products, collect(even, tensors, crops), scheme, ())
 
 
 def _spread(crops: Crops, count: int) -> Crops:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -88,18 +88,24 @@ def products_of(model: onnx.ModelProto, keep_float: Sequence[str]) -> list[Produ
     return found
 
 
-def pairs_of(model: onnx.ModelProto, products: Sequence[Product]) -> dict[str, list[Reader]]:
-    """The tensors that are quantized, and the nodes that read the quantized values.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where what a product reads is quantized."""
 
-    A tensor that is only moved on its way to a product is quantized before the move.
+    tensor: str
+    reader: Reader
+    """Of the quantized values: the product, or the first that moves them on their way to it."""
+
+
+def sources_of(model: onnx.ModelProto, products: Sequence[Product]) -> dict[Reader, Source]:
+    """For each activation that a product reads, the tensor that is quantized.
+
+    One that is only moved on its way to a product is quantized before the move.
     """
     made_by = {name: node for node in model.graph.node for name in node.output}
-    readers = defaultdict(list)
-    for node in model.graph.node:
-        for name in node.input:
-            readers[name].append(node.name)
+    readers = Counter(name for node in model.graph.node for name in node.input)
     ends = {value.name for value in model.graph.output}
-    pairs: dict[str, list[Reader]] = defaultdict(list)
+    sources = {}
     for product in products:
         for slot, tensor in enumerate(product.activations):
             reader = (product.node, slot)
@@ -107,14 +113,21 @@ def pairs_of(model: onnx.ModelProto, products: Sequence[Product]) -> dict[str, l
             while (
                 maker is not None
                 and maker.op_type in MOVES
-                and len(readers[tensor]) == 1
+                and readers[tensor] == 1
                 and tensor not in ends
             ):
                 reader, tensor = (maker.name, 0), maker.input[0]
                 maker = made_by.get(tensor)
-            if reader not in pairs[tensor]:
-                pairs[tensor].append(reader)
-    return dict(pairs)
+            sources[product.node, slot] = Source(tensor, reader)
+    return sources
+
+
+def pairs_of(sources: Mapping[Reader, Source]) -> dict[str, list[Reader]]:
+    """The tensors that are quantized, and the nodes that read the quantized values."""
+    pairs: dict[str, dict[Reader, None]] = defaultdict(dict)
+    for source in sources.values():
+        pairs[source.tensor][source.reader] = None
+    return {tensor: list(readers) for tensor, readers in pairs.items()}
 
 
 def matches(node: str, patterns: Sequence[str]) -> bool:

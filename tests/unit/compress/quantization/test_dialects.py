@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgerestore.build.source import onnx_run
 from edgerestore.compress.quantization.calibrated import Scheme, collected
 from edgerestore.compress.quantization.fake_quantize import openvino_from_plan
-from edgerestore.compress.quantization.products import Product, pairs_of
+from edgerestore.compress.quantization.products import sources_of
 from edgerestore.compress.quantization.qdq import qdq_from_plan
 from edgerestore.export.onnx import INPUT, OPSET, OUTPUT
 from edgerestore.recipe import Int8Rules, Target, read_toml
@@ -189,12 +189,12 @@ def test_second_factors_leave_room_where_pairs_are_added_in_16_bits(
 ) -> None:
     drawing = Drawing()
     known = collected(drawing.finished(attention(drawing)), crops, (), SCHEME)
-    scores, out = (product.activations for product in known.products if product.weight is None)
+    scores, out = (product for product in known.products if product.weight is None)
     rules = Int8Rules(symmetric=symmetric, symmetric_factors=True)
     plain = known.plan(rules)
     room = known.plan(msgspec.structs.replace(rules, int16_pairs=True))
-    (k,) = pairs_of(known.graph, [Product("k", "MatMul", scores[1:], None, 1)])
-    softmax, v = out
+    k = sources_of(known.graph, [scores])[scores.node, 1].tensor
+    softmax, v = out.activations
     coarser = {t: room.steps[t].scale / plain.steps[t].scale for t in plain.steps}
     assert coarser.pop(k) == pytest.approx(127 / 64)
     largest = round(127 / coarser.pop(v))

@@ -8,6 +8,7 @@ from edgerestore.compress.quantization.products import (
     check_patterns,
     pairs_of,
     products_of,
+    sources_of,
 )
 from edgerestore.errors import InputError
 from edgerestore.models import MODELS
@@ -27,7 +28,7 @@ def test_everything_a_product_reads_has_a_pair_before_it_is_moved(
     graph16: onnx.ModelProto,
 ) -> None:
     products = products_of(graph16, ())
-    pairs = pairs_of(graph16, products)
+    pairs = pairs_of(sources_of(graph16, products))
     nodes = {node.name: node for node in graph16.graph.node}
     made_by = {name: node for node in graph16.graph.node for name in node.output}
     read = set()
