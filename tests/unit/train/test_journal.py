@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -69,10 +70,16 @@ def test_log_holds_a_line_each(tmp_path: Path) -> None:
     assert lines[0]["scores"]["set"] == {"psnr_y_db": 30.5, "psnr_rgb_db": 28.5, "ssim_y": None}
 
 
-def test_resumed_run_drops_what_was_written_after_its_checkpoint(tmp_path: Path) -> None:
+def test_resumed_run_drops_what_was_written_after_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path, 0, 2, 4, 6)
     with (tmp_path / "log.jsonl").open("a") as file:
         file.write('{"step": 7, "lo')
+    # TensorBoard reads files by the second in their names; of one process's within a second the
+    # tenth comes before the ninth.
+    began = time.time()
+    monkeypatch.setattr(time, "time", lambda: began + 60)
     write(tmp_path, 4, 8)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 8]
