@@ -17,12 +17,15 @@ from edgerestore.backends import find_backend
 from edgerestore.backends.base import open_session
 from edgerestore.bench.bundles import bench_bundles
 from edgerestore.bench.harness import Plan
-from edgerestore.bench.profile import profile_bundle
+from edgerestore.bench.profile import Profile, profile_bundle
 from edgerestore.bench.results import Results, write_results
 from edgerestore.build import build_bundles
 from edgerestore.build.request import find_target, job_from
 from edgerestore.bundle import Bundle, read_bundle
 from edgerestore.checking import check_bundle
+from edgerestore.decide.accuracy import drop_of
+from edgerestore.decide.choice import Option
+from edgerestore.decide.words import FLOAT_LABELS, INT8, int8_pays
 from edgerestore.errors import MissingPartError
 from edgerestore.evaluation import ImagePair, read_pairs
 from edgerestore.files import replacing, write_beside
@@ -63,6 +66,8 @@ class DemoResult:
     psnr_y_db: dict[str, float]
     """Of the photograph, for each bundle that executes here."""
     bench: Results
+    int8_pays: list[str]
+    """Sentences: whether INT8 pays on this machine, and why; none where it was not measured."""
 
 
 def run_demo(out: Path, report: Report = lambda stage: None) -> DemoResult:
@@ -96,6 +101,7 @@ def run_demo(out: Path, report: Report = lambda stage: None) -> DemoResult:
     write_results(out / "results.json", bench)
     report("profiling")
     profiles = [profile_bundle(b.path) for b in executable if b.manifest.precision in PROFILED]
+    pays = _int8_pays(executable, bench, profiles)
     report("writing the report")
     page = report_html(
         title=f"{MODEL}: from PyTorch to the device",
@@ -111,10 +117,10 @@ def run_demo(out: Path, report: Report = lambda stage: None) -> DemoResult:
             profiles=profiles,
             differences=_differences(executable, shown, restored, pair),
         ),
-        notes=_notes(made, pair, bicubic_psnr_y_db, scores),
+        notes=[*_notes(made, pair, bicubic_psnr_y_db, scores), *pays],
     )
     write_beside(out / "report.html", page.encode())
-    return DemoResult(out / "report.html", made, picture, bicubic_psnr_y_db, scores, bench)
+    return DemoResult(out / "report.html", made, picture, bicubic_psnr_y_db, scores, bench, pays)
 
 
 def _build(out: Path, report: Report) -> list[Bundle]:
@@ -150,6 +156,27 @@ def _most_compressed(bundles: Sequence[Bundle]) -> str:
     order = ("int8", "bf16", "fp16", "fp32")
     best = min(bundles, key=lambda b: order.index(b.manifest.precision))
     return best.path.name
+
+
+def _int8_pays(bundles: Sequence[Bundle], bench: Results, profiles: Sequence[Profile]) -> list[str]:
+    """Of the target that executes INT8 here, against what runs in float on it."""
+    rows = {row.name: row for row in bench.bundles if row.status == "measured"}
+    targets = {b.manifest.target.name for b in bundles if b.manifest.precision == "int8"}
+    profiled = {profile.name: profile for profile in profiles}
+    options: dict[str, Option] = {}
+    told: dict[str, Profile] = {}
+    for bundle in bundles:
+        accuracy, row = bundle.manifest.accuracy, rows.get(bundle.name)
+        if bundle.manifest.target.name not in targets or accuracy is None or row is None:
+            continue
+        label = bundle.manifest.precision.upper()
+        options[label] = Option(label, drop_of(accuracy), row.turns_ns, bundle.file_bytes)
+        if bundle.name in profiled:
+            told[label] = profiled[bundle.name]
+    floats = [options[label] for label in FLOAT_LABELS if label in options]
+    if not floats or INT8 not in options:
+        return []
+    return int8_pays(options[INT8], floats, told, bench.environment.cpu_units)
 
 
 def _differences(

@@ -44,8 +44,11 @@ def examine() -> list[Finding]:
 
 
 def _cpu() -> Finding:
-    units = ", ".join(cpu.vector_units()) or "units unknown"
-    return Finding("cpu", f"{os.cpu_count()} cores; {units}", True)
+    units = cpu.vector_units()
+    told = ", ".join(units) or "units unknown"
+    if cpu.lacks_vnni(units):
+        told += f"; {cpu.WITHOUT_VNNI}"
+    return Finding("cpu", f"{os.cpu_count()} cores; {told}", True)
 
 
 def _backend(name: str) -> Finding:

@@ -37,6 +37,7 @@ def demo(
                 "restored": result.restored,
                 "bicubic_psnr_y_db": result.bicubic_psnr_y_db,
                 "psnr_y_db": result.psnr_y_db,
+                "int8_pays": result.int8_pays,
                 "bundles": [b.path for b in result.bundles],
             }
         )
@@ -59,4 +60,6 @@ def demo(
         f"photograph: bicubic {result.bicubic_psnr_y_db:.2f} dB, restored {best:.2f} dB; "
         f"picture {result.restored}"
     )
+    if result.int8_pays:
+        console().print(" ".join(result.int8_pays))
     console().print(f"report: {result.report.resolve().as_uri()}")

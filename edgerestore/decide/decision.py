@@ -18,6 +18,7 @@ from edgerestore.decide.result import Candidate, Decision, Limits
 from edgerestore.decide.words import reasons
 from edgerestore.errors import InputError
 from edgerestore.evaluation import protocol
+from edgerestore.recipe import Target
 
 ORDER = ("fp32", "fp16", "bf16", "int8")
 
@@ -60,7 +61,7 @@ def decide(
     seen = measure_candidates(built, plan, threads, report, progress)
     options = _options(built, seen)
     choice = choose(options, limits)
-    return Decided(_decision(job, target.name, built, seen, options, choice, limits), seen.results)
+    return Decided(_decision(job, target, built, seen, options, choice, limits), seen.results)
 
 
 def _options(built: Sequence[Built], seen: Seen) -> list[Option]:
@@ -78,7 +79,7 @@ def _options(built: Sequence[Built], seen: Seen) -> list[Option]:
 
 def _decision(
     job: Job,
-    target: str,
+    target: Target,
     built: Sequence[Built],
     seen: Seen,
     options: Sequence[Option],
@@ -87,14 +88,20 @@ def _decision(
 ) -> Decision:
     on_front = front(options)
     known = {option.label: option for option in options}
+    environment = seen.results.environment
     return Decision(
         model=job.spec.name,
-        target=target,
+        target=target.name,
         answer=choice.answer,
         recommended=choice.label,
         rivals=choice.rivals,
         reasons=reasons(
-            choice, options, limits, seen.profiles, {i.label: i.float_modules for i in built}
+            choice,
+            options,
+            limits,
+            seen.profiles,
+            {i.label: i.float_modules for i in built},
+            environment.cpu_units if target.device == "CPU" else (),
         ),
         limits=limits,
         data=job.evaluation_name,
@@ -104,7 +111,7 @@ def _decision(
             _candidate(item, known.get(item.label), seen, limits, item.label in on_front)
             for item in built
         ],
-        environment=seen.results.environment,
+        environment=environment,
         warnings=seen.results.warnings,
     )
 

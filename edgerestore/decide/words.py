@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from edgerestore.bench.machine.cpu import WITHOUT_VNNI, lacks_vnni
 from edgerestore.bench.profile import Profile
 from edgerestore.bench.profile.groups import share_of
 from edgerestore.bench.profile.operators import FLOATS, PRODUCTS, Kind, Operator
@@ -37,18 +38,19 @@ def reasons(
     limits: Limits,
     profiles: Mapping[str, Profile],
     float_modules: Mapping[str, Sequence[str]],
+    units: Sequence[str] = (),
 ) -> list[str]:
     """Sentences: the choice, each limit that is missed, whether INT8 pays and why, the rivals.
 
     ``profiles`` and ``float_modules`` are by label; there are no profiles of runtimes whose
-    profiler is not read.
+    profiler is not read. ``units`` are those of the CPU that multiplies, where one does.
     """
     known = {option.label: option for option in options}
     found = [_choice(choice, known)]
     found += [_missed(option, limits) for option in options if keeps(option, limits) != "yes"]
     floats = [known[label] for label in FLOAT_LABELS if label in known]
     if floats and INT8 in known:
-        found += _int8(known[INT8], floats, profiles)
+        found += int8_pays(known[INT8], floats, profiles, units)
         found += [
             _mixed(option, known[INT8], float_modules[option.label])
             for option in options
@@ -99,8 +101,16 @@ def _missed(option: Option, limits: Limits) -> str:
     return f"{option.label} {' and '.join(said)}."
 
 
-def _int8(int8: Option, floats: Sequence[Option], profiles: Mapping[str, Profile]) -> list[str]:
-    """Whether INT8 pays against the fastest in float, and what it leaves there."""
+def int8_pays(
+    int8: Option,
+    floats: Sequence[Option],
+    profiles: Mapping[str, Profile],
+    units: Sequence[str] = (),
+) -> list[str]:
+    """Whether INT8 pays against the fastest in float, and what it leaves there.
+
+    ``units`` are those of the CPU that multiplies, where one does.
+    """
     fastest = min(floats, key=lambda option: ratio(option, floats[0]).median)
     seen = ratio(int8, fastest)
     compared = f"{against(seen)} the latency of {fastest.label}, the fastest in float"
@@ -111,6 +121,8 @@ def _int8(int8: Option, floats: Sequence[Option], profiles: Mapping[str, Profile
         return [f"INT8 pays: {compared}.", *bounds]
     most = _most(profiles.get(fastest.label))
     why = f", because {because}" if because else ""
+    if lacks_vnni(units):
+        most = [f"{WITHOUT_VNNI[0].upper()}{WITHOUT_VNNI[1:]}.", *most]
     if seen.high is not None and seen.high < 1:
         return [f"INT8 hardly pays here: {compared}{why}.", *most]
     if seen.low is None or seen.low < margin:

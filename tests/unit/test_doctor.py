@@ -45,7 +45,12 @@ def test_absent_package_is_told_with_the_command_that_installs_it(monkeypatch) -
 
 
 @pytest.mark.parametrize(
-    ("units", "told"), [(["BF16", "INT8 by AVX2"], "BF16, INT8 by AVX2"), ([], "units unknown")]
+    ("units", "told"),
+    [
+        (["INT8 at full rate", "INT8 by AVX2"], "INT8 at full rate, INT8 by AVX2"),
+        (["INT8 by AVX2"], f"INT8 by AVX2; {cpu.WITHOUT_VNNI}"),
+        ([], "units unknown"),
+    ],
 )
 def test_cpu_is_told_by_what_pays_on_it(
     units: list[str], told: str, monkeypatch: pytest.MonkeyPatch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgerestore.bench.machine.files import ROOT, text
@@ -18,6 +18,7 @@ VECTOR_UNITS = {
     "amx_bf16": "BF16 by AMX",
 }
 """Flags of ``/proc/cpuinfo`` that decide what pays on an x86 CPU."""
+WITHOUT_VNNI = "this CPU has no VNNI, and multiplies in INT8 hardly faster than in FP32"
 
 
 def name(root: Path = ROOT) -> str:
@@ -30,6 +31,11 @@ def vector_units(root: Path = ROOT) -> list[str]:
     """What an x86 processor multiplies by; empty where the system does not tell."""
     flags = set(next((said for field, said in _fields(root) if field == "flags"), "").split())
     return sorted({meaning for flag, meaning in VECTOR_UNITS.items() if flag in flags})
+
+
+def lacks_vnni(units: Sequence[str]) -> bool:
+    """Whether INT8 runs by other instructions; not where nothing is known of the CPU."""
+    return bool(units) and VNNI not in units
 
 
 def _fields(root: Path) -> Iterator[tuple[str, str]]:

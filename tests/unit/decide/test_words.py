@@ -63,6 +63,20 @@ def test_int8_that_does_not_pay_says_why_with_the_counts_of_the_profile(option: 
     )
 
 
+def test_a_cpu_without_vnni_is_named_where_int8_does_not_pay(option: Make) -> None:
+    def said(*options: object, units: list[str]) -> str:
+        chosen = choose(options, LIMITS)
+        return "\n".join(reasons(chosen, options, LIMITS, PROFILES, NONE, units))
+
+    slower = option("FP32", 5.0), option("INT8", 6.0, 0.02)
+    faster = option("FP32", 9.0), option("INT8", 3.0, 0.02)
+    sentence = "\nThis CPU has no VNNI, and multiplies in INT8 hardly faster than in FP32."
+    assert sentence in said(*slower, units=["INT8 by AVX2"])
+    assert sentence not in said(*faster, units=["INT8 by AVX2"])
+    assert sentence not in said(*slower, units=["INT8 at full rate", "INT8 by AVX2"])
+    assert sentence not in said(*slower, units=[])
+
+
 def test_int8_that_pays_says_what_bounds_it(option: Make) -> None:
     said = told(option("FP32", 9.0), option("BF16", 5.0), option("INT8", 3.0, 0.02))
     assert said[0].startswith("INT8 is recommended: 0.3")
