@@ -2,7 +2,8 @@
 
 ``python benchmarks/support.py`` exports every network, builds every precision for every target as
 ``edgerestore build`` does, runs what this machine can run and holds each output against the FP32
-network's in PyTorch; ``--table`` prints the outcome for the README. Each network has a process of
+network's in PyTorch; ``--table`` prints the outcome for
+``benchmarks/README.md``. Each network has a process of
 its own, so that seconds and peak memory are its own. Results are kept as they come, and what is
 already measured under equal conditions is not measured again (``--again`` does).
 
