@@ -3,9 +3,10 @@
 ``python benchmarks/int8.py`` prepares every candidate of a network from one set of weights,
 measures all of them in one interleaved run on the CPU and writes a result file and a plot. Each
 candidate's output is held against PyTorch's in FP32 before it is timed, and how near it came
-stands beside its time. Paper configurations have random weights, as latency does not depend on
-them; of shipped weights, what each candidate loses on the shipped evaluation pictures is measured
-as well, as a peer may be fast and wrong, or exact and slow.
+stands beside its time. Our own forms in float are among them: what INT8 gains is told from what
+rewrites gain. Paper configurations have random weights, as latency does not depend on them; of
+shipped weights, what each candidate loses on the shipped evaluation pictures is measured as
+well, as a peer may be fast and wrong, or exact and slow.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ COMPILED, COMPRESSOR = "torch.compile FP32", "neural-compressor INT8, torch.comp
 CANDIDATES = {
     OURS: ("bundle", "ours/model.xml"),
     OURS_ORT: ("bundle", "ours-ort/model.onnx"),
+    "edgerestore BF16, OpenVINO": ("bundle", "ours-bf16/model.xml"),
+    "edgerestore FP32, OpenVINO": ("bundle", "ours-fp32/model.xml"),
     NNCF_TRANSFORMER: ("openvino-bf16", "stock-transformer.xml"),
     NNCF: ("openvino-bf16", "stock.xml"),
     STATIC: ("onnxruntime", "static.onnx"),

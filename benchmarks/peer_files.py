@@ -20,6 +20,7 @@ import numpy as np
 import peers
 
 from edgerestore.errors import InputError
+from edgerestore.recipe.scalars import PrecisionName
 
 if TYPE_CHECKING:
     from torch import nn
@@ -112,12 +113,12 @@ class Network:
 
         save_onnx(plain_onnx_from_module(self.network, self.spec.tile), path)
 
-    def write_ours(self, path: Path, target: str) -> None:
+    def write_ours(self, path: Path, target: str, precision: PrecisionName) -> None:
         """As 'edgerestore build' does, kept whatever it loses."""
         from edgerestore.build.request import find_target
 
         chosen = find_target(target)
-        bundle = self._builder.on(chosen).build(chosen, "int8")
+        bundle = self._builder.on(chosen).build(chosen, precision)
         bundle.path.rename(path.parent)
 
     @functools.cached_property
@@ -128,7 +129,7 @@ class Network:
 
         job = job_from(
             self.spec.name,
-            targets=list(OURS.values()),
+            targets=list({target for target, _ in OURS.values()}),
             precisions=["int8"],
             weights=self.folder / peers.WEIGHTS,
             out=self.folder,
@@ -230,8 +231,13 @@ class Network:
             other.unlink()
 
 
-OURS = {"ours/model.xml": "x86-openvino", "ours-ort/model.onnx": "x86-onnxruntime"}
-"""The target of each of our files; its bundle lies around it."""
+OURS: dict[str, tuple[str, PrecisionName]] = {
+    "ours/model.xml": ("x86-openvino", "int8"),
+    "ours-ort/model.onnx": ("x86-onnxruntime", "int8"),
+    "ours-bf16/model.xml": ("x86-openvino", "bf16"),
+    "ours-fp32/model.xml": ("x86-openvino", "fp32"),
+}
+"""Target and precision of each of our files; its bundle lies around it."""
 
 MAKERS: dict[str, Callable[[Network, Path], None]] = {
     peers.WEIGHTS: Network.write_weights,
@@ -242,6 +248,9 @@ MAKERS: dict[str, Callable[[Network, Path], None]] = {
     "compressor.pt2": Network.write_compressor,
     "ncnn/plain.param": lambda network, path: network.write_ncnn(path, deployable=False),
     "ncnn-ours/deployable.param": lambda network, path: network.write_ncnn(path, deployable=True),
-    **{file: functools.partial(Network.write_ours, target=name) for file, name in OURS.items()},
+    **{
+        file: functools.partial(Network.write_ours, target=target, precision=precision)
+        for file, (target, precision) in OURS.items()
+    },
 }
 """In the order in which they are made."""

@@ -3,9 +3,9 @@
 ``python benchmarks/support.py`` exports every network, builds every precision for every target as
 ``edgerestore build`` does, runs what this machine can run and holds each output against the FP32
 network's in PyTorch; ``--table`` prints the outcome for
-``benchmarks/README.md``. Each network has a process of
-its own, so that seconds and peak memory are its own. Results are kept as they come, and what is
-already measured under equal conditions is not measured again (``--again`` does).
+``benchmarks/README.md``. Each network has a process of its own, so that seconds and peak memory
+are its own. Results are kept as they come, and what is already measured under equal conditions
+is not measured again (``--again`` does).
 
 Networks without shipped weights get random ones from the tensors' names, scaled so that nothing
 fades; INT8 is calibrated on eight crops of the shipped set. Such figures show that a graph is
