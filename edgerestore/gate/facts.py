@@ -56,6 +56,11 @@ def compare_facts(
     ]
 
 
+def wrong_output(said: str) -> Fact:
+    """What a candidate has regressed in that does not give its own probe's output."""
+    return Fact(check="parity", answer="regressed", said=said)
+
+
 def _relative(
     check: CheckName, candidate: int, baseline: int, accepted: Mapping[str, Accept]
 ) -> Fact:

@@ -11,10 +11,10 @@ from edgerestore.bench.environment import Environment, Watch, warnings
 from edgerestore.bench.harness import Candidate
 from edgerestore.bench.results import gate_missed
 from edgerestore.bundle import SUMS, Bundle, read_bundle
-from edgerestore.errors import InputError
+from edgerestore.errors import CheckFailedError, InputError
 from edgerestore.files import sha256_of
 from edgerestore.gate.accepted import Accept, read_accepted
-from edgerestore.gate.facts import Fact, compare_facts
+from edgerestore.gate.facts import Fact, compare_facts, wrong_output
 from edgerestore.gate.latency import (
     DEFAULT_SECONDS,
     DEFAULT_THRESHOLD,
@@ -83,9 +83,10 @@ def gate(
     """Compares two bundles; with None for ``limits``, by their facts alone.
 
     ``given`` is what the user called them. A candidate below its own accuracy gate is not
-    timed. Raises BundleError for a damaged bundle, InputError for bundles that do not do the
-    same work in one run, RecipeError for an unusable file of accepted differences, and what
-    :meth:`edgerestore.gate.pairs.Processes.pair` raises.
+    timed, and one whose output is wrong has regressed in its parity. Raises BundleError for a
+    damaged bundle, InputError for bundles that do not do the same work in one run and for a
+    baseline whose output is wrong, RecipeError for an unusable file of accepted differences,
+    MissingPartError where either cannot execute here, and BackendError where either fails.
     """
     ours, theirs = read_bundle(candidate), read_bundle(baseline)
     _require_same_work(ours, theirs)
@@ -103,7 +104,11 @@ def gate(
                     _worker("candidate", ours, limits.threads, first),
                     _worker("baseline", theirs, limits.threads, second),
                 )
-                latency = _latency(source, limits, entries.get("latency"), report)
+                try:
+                    latency = _latency(source, limits, entries.get("latency"), report)
+                except CheckFailedError as error:
+                    facts.insert(0, wrong_output(str(error)))
+                    reason = "the candidate's output is wrong"
             cpu_seconds = source.cpu_seconds
     environment = watch.finish(cpu_seconds)
     names = given or (str(candidate), str(baseline))

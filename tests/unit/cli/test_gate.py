@@ -78,14 +78,32 @@ def costs(macs: int) -> Costs:
     )
 
 
-def test_a_candidate_that_computes_something_else_is_refused(
-    doubling_bundle: Callable[..., Path], capsys
+def test_a_candidate_that_computes_something_else_has_regressed_in_every_file(
+    doubling_bundle: Callable[..., Path], tmp_path: Path, capsys
 ) -> None:
     wrong, right = doubling_bundle("fp16", error=0.5), doubling_bundle("fp32")
-    assert main(["gate", str(wrong), str(right), "--seconds", "1"]) == 1
-    assert "candidate double-fp16-cpu: the probe gives" in capsys.readouterr().err
-    assert main(["gate", str(right), str(wrong), "--seconds", "1"]) == 3
+    files = [tmp_path / name for name in ("j.xml", "m.md", "h.jsonl")]
+    options = zip(("--junit", "--markdown", "--history"), map(str, files), strict=True)
+    written = [word for pair in options for word in pair]
+    assert main(["gate", str(wrong), str(right), "--seconds", "1", *written]) == 1
+    captured = capsys.readouterr()
+    assert (captured.err, "regressed: candidate double-fp16-cpu" in captured.out) == ("", True)
+    cases = {case.get("name"): case for case in ET.parse(files[0]).getroot()}
+    said = "regressed: candidate double-fp16-cpu: the probe gives"
+    assert cases["parity"].find("failure").get("message").startswith(said)
+    assert "output is wrong" in cases["latency"].find("skipped").get("message")
+    assert said in files[1].read_text()
+    assert json.loads(files[2].read_text())["answer"] == "regressed"
+
+
+def test_a_baseline_that_computes_something_else_is_an_error(
+    doubling_bundle: Callable[..., Path], tmp_path: Path, capsys
+) -> None:
+    wrong, right = doubling_bundle("fp16", error=0.5), doubling_bundle("fp32")
+    path = tmp_path / "j.xml"
+    assert main(["gate", str(right), str(wrong), "--seconds", "1", "--junit", str(path)]) == 3
     assert "baseline double-fp16-cpu" in capsys.readouterr().err
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(
