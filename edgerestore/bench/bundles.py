@@ -15,6 +15,10 @@ from edgerestore.bundle import Bundle, read_bundle
 from edgerestore.errors import InputError
 from edgerestore.graphs.facts import graph_facts
 
+PER_PIXEL = (
+    "ratios are of time per pixel of output: one run of some bundles gives more than another"
+)
+
 
 def bench_bundles(
     paths: Sequence[Path],
@@ -58,11 +62,13 @@ def bench_bundles(
     alone = {candidate.name: candidate for candidate in candidates}
     rows |= {row.name: row for row in measure_apart(run, ran, alone, further, threads)}
     progress(1.0)
+    ratios = ratios_of(timed, plan)
+    unlike = {"per pixel": PER_PIXEL} if any(ratio.per_pixel for ratio in ratios) else {}
     return Results(
         bundles=list(rows.values()),
         environment=environment,
-        ratios=ratios_of(timed, plan),
-        protocol=protocol_of(plan, threads) | further.protocol(),
+        ratios=ratios,
+        protocol=protocol_of(plan, threads) | unlike | further.protocol(),
         warnings=warnings(environment),
     )
 

@@ -147,6 +147,9 @@ class Ratio(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int
     reason: str | None = None
     """Why there is no interval."""
+    per_pixel: bool = False
+    """Whether each latency was divided by the output pixels of its run, as the two differ in
+    them."""
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,11 +217,17 @@ def _tail(samples_ns: list[int], percent: int, needed: int) -> tuple[float | Non
 
 
 def ratios_of(measurements: list[Measurement], plan: Plan) -> list[Ratio]:
-    """Each measured candidate against the first measured one."""
+    """Each measured candidate against the first measured one.
+
+    Per pixel of output where one run of the two does not give as many: it is not the same work.
+    """
     measured = [seen for seen in measurements if seen.status == "measured"]
     found = []
     for seen in measured[1:]:
         values = paired_ratios(seen.turns_ns, measured[0].turns_ns)
+        pixels, of_first = _output_pixels(seen), _output_pixels(measured[0])
+        if pixels != of_first:
+            values *= of_first / pixels
         interval = median_interval(values, seed=plan.seed)
         few = f"needs {RATIO_ROUNDS} rounds, has {values.size}" if interval.low is None else None
         found.append(
@@ -230,9 +239,15 @@ def ratios_of(measurements: list[Measurement], plan: Plan) -> list[Ratio]:
                 high=interval.high,
                 rounds=int(values.size),
                 reason=few,
+                per_pixel=pixels != of_first,
             )
         )
     return found
+
+
+def _output_pixels(seen: Measurement) -> int:
+    """Of one run; 1 of what gives no picture."""
+    return max(1, seen.opened.output_pixels) if seen.opened else 1
 
 
 def gate_missed(accuracy: Accuracy | None) -> str | None:

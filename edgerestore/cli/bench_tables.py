@@ -64,7 +64,9 @@ def _costs(bundles: list[Result], names: dict[str, str], model: str | None) -> T
 
 def _speed(results: Results, names: dict[str, str]) -> Table:
     against = {ratio.name: ratio for ratio in results.ratios}
-    made = table("One at a time", "bundle", "p50 ms", "p90 ms", "p99 ms", "x first, 95 %", "MP/s")
+    per_pixel = any(ratio.per_pixel for ratio in results.ratios)
+    ratio = "x per pixel, 95 %" if per_pixel else "x first, 95 %"
+    made = table("One at a time", "bundle", "p50 ms", "p90 ms", "p99 ms", ratio, "MP/s")
     for result in results.bundles:
         latency = result.latency_ms
         made.add_row(
@@ -187,6 +189,8 @@ def _notes(results: Results) -> Iterable[str]:
         yield f"no {' and no '.join(short)} samples; see --samples"
     if any(ratio.low is None for ratio in results.ratios):
         yield "no interval from so few rounds: measure longer"
+    if "per pixel" in results.protocol:
+        yield str(results.protocol["per pixel"])
     energy = str(results.protocol.get("energy", ""))
     if energy.startswith(NOT_MEASURED):
         yield f"energy was {energy}"

@@ -17,6 +17,7 @@ from edgerestore.report.axes import (
 )
 from edgerestore.report.markup import Markup, behind, decimal, tag
 from edgerestore.report.verdicts import Verdicts
+from edgerestore.report.work import per_pixel, time_unit, work_of
 
 ROW = 62
 DOTS = 240
@@ -30,6 +31,7 @@ def ratio_figure(verdicts: Verdicts, session: Results) -> Markup | None:
     if not ratios:
         return None
     reference = verdicts.label(ratios[0].against)
+    each = " per pixel" if per_pixel(session) else ""
     ends = [x for r in ratios for x in (r.low or r.median, r.high or r.median)]
     low, high = min([1.0, *ends]), max([1.0, *ends])
     low = 0.0 if low < 0.7 else low
@@ -42,18 +44,18 @@ def ratio_figure(verdicts: Verdicts, session: Results) -> Markup | None:
             for i, ratio in enumerate(ratios)
             for part in _ratio_row(verdicts.label(ratio.name), ratio, axis, ROW * 0.8 * i)
         ]
-        grid = vertical_grid(axis, 0, height - 34, f"times the latency of {reference}", width)
-        title = "Latency ratios: " + "; ".join(
+        grid = vertical_grid(axis, 0, height - 34, f"times the latency{each} of {reference}", width)
+        title = f"Latency ratios{each}: " + "; ".join(
             f"{verdicts.label(r.name)} {r.median:.2f}" for r in ratios
         )
         return svg(width, height, title, *grid, *rows)
 
     return both_widths(
         draw,
-        f"Time over that of {reference}, median of paired turns with 95 % interval. "
+        f"Time{each} over that of {reference}, median of paired turns with 95 % interval. "
         "Left of 1 is faster.",
         behind(
-            f"Times over that of {reference}",
+            f"Times{each} over that of {reference}",
             ("Bundle", "Median ratio", "From", "To", "Rounds"),
             (
                 [
@@ -69,11 +71,15 @@ def ratio_figure(verdicts: Verdicts, session: Results) -> Markup | None:
 
 def latency_figure(verdicts: Verdicts, session: Results) -> Markup | None:
     """Raw samples of each bundle with quartiles and median; None without samples."""
-    rows = [(verdicts.label(r.name), _samples_ms(r)) for r in verdicts.timed(session)]
+    rows = [
+        (verdicts.label(r.name), _samples_ms(r) / work_of(session, r))
+        for r in verdicts.timed(session)
+    ]
     rows = [(label, samples) for label, samples in rows if samples.size]
     if not rows:
         return None
     high = max(_end_of_bulk(samples) for _, samples in rows)
+    unit, of = time_unit(session)
 
     def draw(width: int) -> Markup:
         height = ROW * len(rows) + 34
@@ -81,11 +87,11 @@ def latency_figure(verdicts: Verdicts, session: Results) -> Markup | None:
         drawn = [
             part
             for i, (label, samples) in enumerate(rows)
-            for part in _strip_row(label, samples, axis, ROW * i)
+            for part in _strip_row(label, samples, unit, axis, ROW * i)
         ]
-        grid = vertical_grid(axis, 0, height - 34, "ms for one run", width)
+        grid = vertical_grid(axis, 0, height - 34, f"ms for {of}", width)
         title = "Latency samples: " + "; ".join(
-            f"{label} median {np.median(samples):.2f} ms" for label, samples in rows
+            f"{label} median {np.median(samples):.2f} {unit}" for label, samples in rows
         )
         return svg(width, height, title, *grid, *drawn)
 
@@ -94,7 +100,7 @@ def latency_figure(verdicts: Verdicts, session: Results) -> Markup | None:
         "Single runs (dots), the middle half of them (box) and the median (bar). "
         "Absolute times are of this machine at that hour.",
         behind(
-            "Single runs, ms",
+            f"Single runs, {unit}",
             ("Bundle", "Least", "25 %", "Median", "75 %", "Most", "Runs"),
             (
                 [
@@ -124,11 +130,11 @@ def _ratio_row(label: str, ratio: Ratio, axis: Axis, top: float) -> list[Markup]
     return [*parts, tag("circle", cx=median, cy=middle, r=4.5, class_="point")]
 
 
-def _strip_row(label: str, samples: np.ndarray, axis: Axis, top: float) -> list[Markup]:
+def _strip_row(label: str, samples: np.ndarray, unit: str, axis: Axis, top: float) -> list[Markup]:
     middle = top + 38
     quartiles = [float(q) for q in np.percentile(samples, [25, 50, 75])]
     beyond = int((samples > axis.high).sum())
-    said = f"{quartiles[1]:.2f} ms" + (f" (+{beyond} off scale)" if beyond else "")
+    said = f"{quartiles[1]:.2f} {unit}" + (f" (+{beyond} off scale)" if beyond else "")
     shown = samples[samples <= axis.high]
     thinned = shown[:: max(1, -(-shown.size // DOTS))]
     dots = [

@@ -21,6 +21,7 @@ from edgerestore.report.axes import (
 from edgerestore.report.labels import Box, labelled
 from edgerestore.report.markup import Markup, behind, tag
 from edgerestore.report.verdicts import UNSEEN_DB, Verdicts, signed
+from edgerestore.report.work import time_unit, work_of
 
 HEIGHT, LEFT, TOP, BOTTOM = 320, 46, 28, 44
 
@@ -31,7 +32,7 @@ class Point:
 
     label: str
     ms: float
-    """Median latency."""
+    """Median latency, of one run or of one megapixel."""
     accuracy: Accuracy
 
 
@@ -53,10 +54,12 @@ def plane_figure(verdicts: Verdicts, session: Results) -> Markup | None:
     for result in verdicts.timed(session):
         accuracy, latency = verdicts.accuracy_of(result), verdicts.latency(result)
         if accuracy and latency:
-            points.append(Point(verdicts.label(result.name), latency.p50, accuracy))
+            ms = latency.p50 / work_of(session, result)
+            points.append(Point(verdicts.label(result.name), ms, accuracy))
     if not points:
         return None
     front = pareto_front(points)
+    unit, of = time_unit(session)
     rows = (
         [
             point.label,
@@ -67,9 +70,9 @@ def plane_figure(verdicts: Verdicts, session: Results) -> Markup | None:
         ]
         for point in points
     )
-    head = ("Bundle", "Median ms", "Mean dB lost", "Worst dB lost", "On the front")
+    head = ("Bundle", f"Median {unit}", "Mean dB lost", "Worst dB lost", "On the front")
     return both_widths(
-        lambda width: _plane(width, points, front),
+        lambda width: _plane(width, points, front, unit, of),
         "Upper left is better. The dot is the mean loss against the FP32 network, its line ends "
         "at the worst image; filled dots joined by a line are the Pareto front, which no other "
         "bundle beats in both; dashed lines are the loosest gate.",
@@ -77,7 +80,9 @@ def plane_figure(verdicts: Verdicts, session: Results) -> Markup | None:
     )
 
 
-def _plane(width: int, points: Sequence[Point], front: Sequence[Point]) -> Markup:
+def _plane(
+    width: int, points: Sequence[Point], front: Sequence[Point], unit: str, of: str
+) -> Markup:
     gates = {
         "mean allowed": max(p.accuracy.allowed_mean_drop_db for p in points),
         "worst allowed": max(p.accuracy.allowed_worst_drop_db for p in points),
@@ -92,10 +97,10 @@ def _plane(width: int, points: Sequence[Point], front: Sequence[Point]) -> Marku
         y = down.at(value)
         grid.append(line(LEFT, y, width - MARGIN, y, "gate"))
         grid.append(text(LEFT + 6, y - 5, name, "t small halo"))
-    across_grid = vertical_grid(across, TOP, HEIGHT - BOTTOM, "ms for one run (median)", width)
+    across_grid = vertical_grid(across, TOP, HEIGHT - BOTTOM, f"ms for {of} (median)", width)
     grid.append(text(0, 11, "dB lost", "t small"))
     title = "Accuracy lost against latency: " + "; ".join(
-        f"{p.label} {p.ms:.2f} ms, {signed(p.accuracy.mean_drop_db)} dB" for p in points
+        f"{p.label} {p.ms:.2f} {unit}, {signed(p.accuracy.mean_drop_db)} dB" for p in points
     )
     drawn = [_staircase(front, across, down), *_marks(points, front, across, down)]
     return svg(width, HEIGHT, title, *across_grid, *grid, *drawn)

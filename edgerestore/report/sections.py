@@ -32,6 +32,7 @@ from edgerestore.report.verdicts import (
     signed,
     worst_first,
 )
+from edgerestore.report.work import per_pixel
 
 ROWS = 40
 """Images that the accuracy table shows at once; the others unfold."""
@@ -44,7 +45,8 @@ def summary(verdicts: Verdicts) -> Markup | None:
         if len(verdicts.sessions) > 1:
             parts.append(tag("h3", _models(session)))
         parts.append(_listed(verdicts.findings_of(session)))
-        head = ("Bundle", "Status", "Mean dB lost", "Worst dB lost", "Median ms", "Against first")
+        against = "Against first" + (", per pixel" if per_pixel(session) else "")
+        head = ("Bundle", "Status", "Mean dB lost", "Worst dB lost", "Median ms", against)
         rows = (_summary_row(verdicts, session, result) for result in session.bundles)
         parts.append(table("Bundles at a glance", head, rows))
     further = verdicts.further_findings()

@@ -171,6 +171,8 @@ def signed(value: float, digits: int = 2) -> str:
 
 
 def _speed(ratio: Ratio, against: str) -> str:
+    if ratio.per_pixel:
+        against += " per pixel"
     if ratio.low is None or ratio.high is None:
         return f"ran too few rounds to say whether it is faster than {against}"
     bounds = f"{ratio.low:.2f} to {ratio.high:.2f}"

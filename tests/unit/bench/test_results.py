@@ -23,12 +23,14 @@ from edgerestore.report.reading import KINDS, read_files
 PLAN = Plan(samples=64)
 
 
-def measured(name: str, ns: int = 2_000_000, rounds: int = 8) -> Measurement:
+def measured(
+    name: str, ns: int = 2_000_000, rounds: int = 8, output_pixels: int = 10_000
+) -> Measurement:
     return Measurement(
         Candidate(name, ()),
         opened=Opened(
-            prepare_ms=1.0, load_ms=5.0, first_ms=4.0, output_pixels=10_000, runtime="fake 1",
-            host_mib_before_load=30.0, parity_psnr_db=90.0, parity_floor_db=60.0,
+            prepare_ms=1.0, load_ms=5.0, first_ms=4.0, output_pixels=output_pixels,
+            runtime="fake 1", host_mib_before_load=30.0, parity_psnr_db=90.0, parity_floor_db=60.0,
         ),
         closed=Closed(peak_host_mib=50.0, peak_device_mib=None, cpu_seconds=1.0),
         turns_ns=[[ns] * 8 for _ in range(rounds)],
@@ -88,6 +90,18 @@ def test_ratios_are_against_the_first_measured() -> None:
     ratios = ratios_of([failed, measured("a"), measured("b", ns=1_000_000)], PLAN)
     assert [(r.name, r.against, r.median) for r in ratios] == [("b", "a", 0.5)]
     assert (ratios[0].low, ratios[0].high, ratios[0].rounds) == (0.5, 0.5, 8)
+
+
+def test_ratios_of_unequal_work_are_per_pixel() -> None:
+    one = measured("one", ns=10_000_000)
+    four = measured("four", ns=30_000_000, output_pixels=40_000)
+    same = measured("same", ns=20_000_000)
+    ratios = ratios_of([one, four, same], PLAN)
+    assert [(r.name, r.median, r.per_pixel) for r in ratios] == [
+        ("four", pytest.approx(0.75), True),
+        ("same", 2.0, False),
+    ]
+    assert (ratios[0].low, ratios[0].high) == (pytest.approx(0.75), pytest.approx(0.75))
 
 
 def test_few_rounds_say_why_there_is_no_interval() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from edgerestore.bench.bundles import PER_PIXEL
 from edgerestore.bench.energy import Spent
 from edgerestore.bench.environment import Watch
 from edgerestore.bench.opening import Opening
@@ -42,19 +44,24 @@ def result(name: str) -> Result:
 
 
 @pytest.fixture
-def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setenv("COLUMNS", "80")
+def results() -> Results:
     names = [LONG, f"{LONG} (2)"]
     ratio = Ratio(name=names[1], against=names[0], median=12.5, low=12.25, high=12.75, rounds=20)
-    show(
-        Results(
-            bundles=[result(name) for name in names],
-            environment=Watch().finish(0.0),
-            ratios=[ratio],
-            protocol={},
-            warnings=["the CPU governor is 'powersave', not 'performance' " * 3],
-        )
+    return Results(
+        bundles=[result(name) for name in names],
+        environment=Watch().finish(0.0),
+        ratios=[ratio],
+        protocol={},
+        warnings=["the CPU governor is 'powersave', not 'performance' " * 3],
     )
+
+
+@pytest.fixture
+def printed(
+    results: Results, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    monkeypatch.setenv("COLUMNS", "80")
+    show(results)
     return capsys.readouterr().out.splitlines()
 
 
@@ -68,6 +75,20 @@ def test_every_table_fits_80_columns_whatever_is_measured(printed: list[str]) ->
 def test_numbers_stay_whole_where_names_fold(printed: list[str]) -> None:
     words = {word.strip(",") for line in printed for word in line.split()}
     assert {"12346", "13346", "19346", "123457", "12.25-12.75", "-0.25", "1234"} <= words
+
+
+def test_ratios_of_unequal_work_say_that_they_are_per_pixel(
+    results: Results, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    show(results)
+    assert "per pixel" not in capsys.readouterr().out
+    ratios = [msgspec.structs.replace(results.ratios[0], per_pixel=True)]
+    show(msgspec.structs.replace(results, ratios=ratios, protocol={"per pixel": PER_PIXEL}))
+    said = capsys.readouterr().out
+    assert "x per pixel, 95 %" in said
+    assert PER_PIXEL in " ".join(said.split())
+    assert max(map(len, said.splitlines())) <= 80
 
 
 def test_what_could_not_be_measured_says_why(printed: list[str]) -> None:

@@ -50,6 +50,27 @@ def test_figures_are_drawn_for_desk_and_phone(make_results: MakeResults) -> None
         assert "nan" not in figure
 
 
+def test_unequal_work_is_drawn_per_pixel_and_equal_work_per_run(make_results: MakeResults) -> None:
+    results = make_results()
+    row = results.bundles[1]
+    assert row.latency_ms
+    assert row.megapixels_per_s
+    four = msgspec.structs.replace(row, megapixels_per_s=4 * row.megapixels_per_s)
+    ratio = msgspec.structs.replace(results.ratios[0], per_pixel=True)
+    unlike = msgspec.structs.replace(
+        results, bundles=[results.bundles[0], four, *results.bundles[2:]],
+        ratios=[ratio, *results.ratios[1:]],
+    )  # fmt: skip
+    name, ms = "BF16 openvino-cpu", row.latency_ms.p50
+    # A run gives 96 x 96 pixels, or four times as many.
+    per_megapixel = ms / (4 * 96 * 96 / 1e6)
+    for session, said in ((results, f"{ms:.2f} ms,"), (unlike, f"{per_megapixel:.2f} ms/MP,")):
+        verdicts, divided = Verdicts([session], []), session is unlike
+        figures = [draw(verdicts, session) or "" for draw in (ratio_figure, latency_figure)]
+        assert ["per pixel" in figures[0], "ms/MP" in figures[1]] == [divided, divided]
+        assert f"{name} {said}" in (plane_figure(verdicts, session) or "")
+
+
 def test_without_data_there_is_no_figure(make_results: MakeResults) -> None:
     empty = msgspec.structs.replace(make_results(), bundles=[], ratios=[])
     verdicts = Verdicts([empty], [])

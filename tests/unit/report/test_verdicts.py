@@ -56,6 +56,18 @@ def test_speed_is_told_as_far_as_the_interval_allows(
     assert says in verdicts.findings_of(verdicts.sessions[0])[1]
 
 
+def test_speed_of_unequal_work_is_told_per_pixel(make_results: MakeResults) -> None:
+    results = make_results()
+    first, second = results.bundles[:2]
+    ratio = Ratio(
+        name=second.name, against=first.name, median=0.75, low=0.7, high=0.8, rounds=9,
+        per_pixel=True,
+    )  # fmt: skip
+    verdicts = Verdicts([msgspec.structs.replace(results, ratios=[ratio])], [])
+    told = verdicts.findings_of(verdicts.sessions[0])[1]
+    assert "is 1.33 times as fast as FP32 openvino-cpu per pixel, in 0.75 of its time" in told
+
+
 def test_a_ratio_to_a_refused_bundle_is_not_told(make_results: MakeResults) -> None:
     results = make_results()
     assert results.ratios
