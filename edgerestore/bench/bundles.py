@@ -33,13 +33,17 @@ def bench_bundles(
     A bundle that misses its accuracy gate or fails parity on its probe has no timing, nor
     has one that cannot execute here; each says why. What ``further`` names is measured
     afterwards. ``progress`` hears the fraction done, ``stage`` what is under way. Raises
-    BundleError for a damaged bundle before anything runs.
+    BundleError for a bundle that is damaged, or whose graph cannot be read, before anything
+    runs.
     """
     if not paths:
         raise InputError("give at least one bundle")
     further = further or Further()
     bundles = [read_bundle(path) for path in paths]
     names = unique([bundle.name for bundle in bundles])
+    known = dict(zip(names, bundles, strict=True))
+    # A graph that cannot be read must not cost the measurements of the others.
+    costs = {name: costs_of(bundle) for name, bundle in known.items()}
     commands = [worker_command(bundle.path, threads) for bundle in bundles]
     candidates = [Candidate(*pair) for pair in zip(names, commands, strict=True)]
     refused = {
@@ -47,14 +51,12 @@ def bench_bundles(
         for name, candidate, bundle in zip(names, candidates, bundles, strict=True)
         if (missed := gate_missed(bundle.manifest.accuracy))
     }
-    known = dict(zip(names, bundles, strict=True))
     run = Run(1 + further.stages, progress, stage)
     watch = Watch()
     timed = run.measure("one at a time", [c for c in candidates if c.name not in refused], plan)
     seen = refused | {m.candidate.name: m for m in timed}
     rows = {
-        name: result_of(seen[name], str(bundle.path), costs_of(bundle))
-        for name, bundle in known.items()
+        name: result_of(seen[name], str(bundle.path), costs[name]) for name, bundle in known.items()
     }
     ran = [(row, known[row.name]) for row in rows.values() if row.status == "measured"]
     ran = [(row, known[row.name]) for row in measure_settings(run, ran, further, plan, threads)]

@@ -4,11 +4,19 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgerestore.bench.bundles import bench_bundles, unique
 from edgerestore.bench.harness import Plan
 from edgerestore.bench.sensors.finding import find_sensors
+from edgerestore.bundle import (
+    Manifest,
+    TargetFacts,
+    write_manifest,
+    write_probe,
+    writing_bundle,
+)
 from edgerestore.cli import main
 from edgerestore.errors import BundleError, InputError
 from edgerestore.report.reading import KINDS, read_files
@@ -74,6 +82,22 @@ def test_a_damaged_bundle_is_refused_before_anything_runs(make_bundle: Make) -> 
         file.write(b"x")
     with pytest.raises(BundleError, match="damaged"):
         bench_bundles([bundle], QUICK)
+
+
+def test_a_graph_that_cannot_be_read_is_refused_before_anything_runs(
+    make_bundle: Make, small_manifest: Callable[..., Manifest], tmp_path: Path
+) -> None:
+    path = tmp_path / "entities"
+    with writing_bundle(path) as folder:
+        (folder / "model.xml").write_text("<!DOCTYPE net><net/>")
+        write_probe(folder, *2 * [np.zeros((1, 3, 8, 8), np.float32)])
+        target = TargetFacts(name="ov-cpu", backend="openvino", device="CPU", options={})
+        manifest = small_manifest(folder / "model.xml", name="x", scale=1, tile=8, target=target)
+        write_manifest(folder, manifest)
+    heard: list[str] = []
+    with pytest.raises(BundleError, match="declares entities"):
+        bench_bundles([make_bundle("a"), path], QUICK, stage=heard.append)
+    assert heard == []
 
 
 def test_the_same_bundle_twice_keeps_two_names() -> None:
