@@ -34,15 +34,19 @@ CheckName = Literal[
     "accuracy worst",
 ]
 HISTOGRAMS: tuple[CheckName, ...] = ("operators", "precision placement")
+ACCURACIES: tuple[CheckName, ...] = ("accuracy mean", "accuracy worst")
+NOT_COMPARED = "not compared"
 
 
 class Accept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One accepted difference of the candidate from the baseline."""
 
     check: CheckName
-    change: float | dict[str, int]
+    change: float | dict[str, int] | str
     """Relative for latency, macs and weight bytes (0.02 is 2 % more), in dB lost for
-    accuracy, and a table of differences in number for operators and precision placement."""
+    accuracy, and a table of differences in number for operators and precision placement.
+    "not compared" is for the accuracy of a candidate that was not evaluated on the images of
+    its baseline."""
     tolerance: Annotated[float, msgspec.Meta(ge=0)] | None = None
     """In the unit of ``change``; the check's own where absent."""
     reason: Annotated[str, msgspec.Meta(min_length=1)]
@@ -50,12 +54,16 @@ class Accept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Name of the candidate that it is for; any where absent."""
 
     def __post_init__(self) -> None:
-        wants_table = self.check in HISTOGRAMS
-        if wants_table != isinstance(self.change, dict):
-            kind = "a table such as { Conv = 1 }" if wants_table else "a number"
+        number = isinstance(self.change, (int, float))
+        fits, kind = number, "a number"
+        if self.check in HISTOGRAMS:
+            fits, kind = isinstance(self.change, dict), "a table such as { Conv = 1 }"
+        elif self.check in ACCURACIES:
+            fits, kind = number or self.change == NOT_COMPARED, f'a number or "{NOT_COMPARED}"'
+        if not fits:
             raise ValueError(f"{self.check}: change must be {kind}")
-        if wants_table and self.tolerance is not None:
-            raise ValueError(f"{self.check}: has no tolerance; numbers are equal or not")
+        if self.tolerance is not None and not number:
+            raise ValueError(f"{self.check}: has no tolerance; only a number has one")
         if isinstance(self.change, float) and not math.isfinite(self.change):
             raise ValueError(f"{self.check}: change must be finite")
         if self.check == "latency" and isinstance(self.change, float) and self.change <= -1:

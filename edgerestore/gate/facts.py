@@ -9,7 +9,7 @@ import msgspec
 
 from edgerestore.bench.results import gate_missed
 from edgerestore.bundle import Accuracy, Bundle
-from edgerestore.gate.accepted import Accept, CheckName
+from edgerestore.gate.accepted import NOT_COMPARED, Accept, CheckName
 from edgerestore.graphs.facts import GraphFacts, graph_facts
 
 TOLERANCE: dict[CheckName, float] = {
@@ -78,17 +78,20 @@ def _number(
     """Judges a number of which more is worse."""
     entry = accepted.get(check)
     expected, tolerance = 0.0, TOLERANCE[check]
-    if entry is not None and not isinstance(entry.change, dict):
+    if entry is not None and isinstance(entry.change, (int, float)):
         expected = entry.change
         tolerance = tolerance if entry.tolerance is None else entry.tolerance
     # Written tolerances are decimal, changes are not.
     excess = change - expected
     slack = tolerance + 1e-12
-    answer: FactAnswer = "accepted" if entry else "same"
+    outdated = entry is not None and entry.change == NOT_COMPARED
+    answer: FactAnswer = "improved" if outdated else "accepted" if entry else "same"
     if not abs(excess) <= slack:
         answer = "improved" if excess < 0 else "regressed"
     text = f"{said}: {_signed(change, unit)}"
-    if entry:
+    if outdated:
+        text += ", accepted not compared"
+    elif entry:
         text += f", accepted {_signed(expected, unit)} within {_size(tolerance, unit)}"
     elif tolerance:
         text += f", {_size(tolerance, unit)} allowed"
@@ -152,15 +155,18 @@ def _accuracy(
     candidate: Accuracy | None, baseline: Accuracy | None, accepted: Mapping[str, Accept]
 ) -> list[Fact]:
     """Paired by image, so that hard and easy images do not hide what was lost."""
-    mean, worst = "accuracy mean", "accuracy worst"
-    if candidate is None or baseline is None:
-        why = "neither was" if candidate is baseline else "one was not"
-        return [_none(check, f"{why} evaluated") for check in (mean, worst)]
+    checks: tuple[CheckName, ...] = ("accuracy mean", "accuracy worst")
+    if baseline is None or not baseline.images:
+        why = "neither was" if candidate is None else "the baseline was not"
+        return [_none(check, f"{why} evaluated") for check in checks]
+    if candidate is None:
+        why = f"the candidate was not evaluated, the baseline on {baseline.data}"
+        return [_unpaired(check, why, accepted) for check in checks]
     own = {image.name: image.psnr_y_db for image in candidate.images}
     theirs = {image.name: image.psnr_y_db for image in baseline.images}
-    if candidate.data != baseline.data or own.keys() != theirs.keys() or not own:
-        why = f"evaluated on different images: {candidate.data}; {baseline.data}"
-        return [_none(check, why) for check in (mean, worst)]
+    if candidate.data != baseline.data or own.keys() != theirs.keys():
+        why = f"evaluated on {candidate.data}, the baseline on {baseline.data}"
+        return [_unpaired(check, why, accepted) for check in checks]
     drops = {name: theirs[name] - own[name] for name in own}
     image = max(drops, key=lambda name: drops[name])
     average = sum(drops.values()) / len(drops)
@@ -168,6 +174,14 @@ def _accuracy(
         _number("accuracy mean", average, f"drop over {len(drops)} images", accepted, unit=" dB"),
         _number("accuracy worst", drops[image], f"drop of '{image}'", accepted, unit=" dB"),
     ]
+
+
+def _unpaired(check: CheckName, why: str, accepted: Mapping[str, Accept]) -> Fact:
+    """Nobody knows what was lost, and not evaluating must not be the way past this check."""
+    entry = accepted.get(check)
+    if entry is not None and entry.change == NOT_COMPARED:
+        return Fact(check=check, answer="accepted", said=why, reason=entry.reason)
+    return Fact(check=check, answer="regressed", said=f"{why}: build it with the same --data")
 
 
 def _own_gate(accuracy: Accuracy | None) -> Fact:

@@ -146,7 +146,7 @@ def _require_same_work(ours: Bundle, theirs: Bundle) -> None:
 
 def _latency(source: Processes, limits: Limits, entry: Accept | None, report: Report) -> Latency:
     expected, threshold = 1.0, limits.threshold
-    if entry is not None and not isinstance(entry.change, dict):
+    if entry is not None and isinstance(entry.change, (int, float)):
         expected = 1 + entry.change
         threshold = threshold if entry.tolerance is None else entry.tolerance
     return compare_latency(

@@ -68,10 +68,36 @@ def test_rounding_of_another_runtime_is_the_same(make_bundle: Make) -> None:
     assert found["accuracy mean"].answer == found["accuracy worst"].answer == "same"
 
 
-@pytest.mark.parametrize("theirs", [{"psnr_db": None}, {"data": "Set14"}, {"psnr_db": (37.0,)}])
-def test_accuracy_on_other_images_is_not_compared(make_bundle: Make, theirs) -> None:
-    found = facts_of(make_bundle("a"), make_bundle("b", **theirs), {})
-    assert {found[f"accuracy {kind}"].answer for kind in ("mean", "worst")} == {"not compared"}
+ACCURACY = ("accuracy mean", "accuracy worst")
+
+
+@pytest.mark.parametrize("own", [{"psnr_db": None}, {"data": "Set14"}, {"psnr_db": (37.0,)}])
+def test_not_evaluating_is_no_way_past_the_accuracy(make_bundle: Make, own) -> None:
+    candidate, plain = make_bundle("a", **own), make_bundle("b")
+    found = facts_of(candidate, plain, {})
+    assert {found[check].answer for check in ACCURACY} == {"regressed"}
+    assert found["accuracy mean"].said.endswith("the same --data")
+    entries = accept("accuracy mean", "not compared") | accept("accuracy worst", 5.0)
+    found = facts_of(candidate, plain, entries)
+    assert [found[check].answer for check in ACCURACY] == ["accepted", "regressed"]
+    assert found["accuracy mean"].reason == "a wider tail"
+
+
+def test_an_outdated_not_compared_is_reported(make_bundle: Make) -> None:
+    entry = accept("accuracy mean", "not compared")
+    plain = make_bundle("b")
+    assert facts_of(make_bundle("a"), plain, entry)["accuracy mean"].answer == "improved"
+    worse = make_bundle("worse", psnr_db=(36.0, 32.0))
+    assert facts_of(worse, plain, entry)["accuracy mean"].answer == "regressed"
+
+
+@pytest.mark.parametrize(
+    ("psnr_db", "why"), [(None, "neither was"), ((37.0, 33.0), "the baseline was not")]
+)
+def test_without_a_baselines_accuracy_none_is_compared(make_bundle: Make, psnr_db, why) -> None:
+    found = facts_of(make_bundle("a", psnr_db=psnr_db), make_bundle("b", psnr_db=None), {})
+    assert {found[check].answer for check in ACCURACY} == {"not compared"}
+    assert found["accuracy mean"].said == f"{why} evaluated"
 
 
 def test_accuracy_is_paired_by_image(make_bundle: Make) -> None:
@@ -122,6 +148,9 @@ def test_the_file_of_accepted_differences_is_read_by_candidate(tmp_path: Path) -
         ('check = "macs"\nchange = 0.1\nreason = "x"\nwhy = 1', "unknown key 'why'"),
         ('check = "macs"\nchange = { Conv = 1 }\nreason = "x"', "must be a number"),
         ('check = "operators"\nchange = 0.1\nreason = "x"', "must be a table"),
+        ('check = "accuracy mean"\nchange = { A = 1 }\nreason = "x"', "a number or"),
+        ('check = "macs"\nchange = "not compared"\nreason = "x"', "must be a number"),
+        ('check = "accuracy mean"\nchange = "equal"\nreason = "x"', "not compared"),
         ('check = "operators"\nchange = { A = 1 }\ntolerance = 1\nreason = "x"', "no tolerance"),
         ('check = "macs"\nchange = 0.1\ntolerance = -1\nreason = "x"', "tolerance"),
         ('check = "macs"\nchange = nan\nreason = "x"', "finite"),
