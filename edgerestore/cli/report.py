@@ -49,7 +49,6 @@ def report(
     from edgerestore.files import write_beside
     from edgerestore.report.html import report_html
     from edgerestore.report.reading import KINDS, Kind, read_files
-    from edgerestore.report.verdicts import accuracies_of
 
     decision = Kind("a decision", lambda d: "candidates" in d and "answer" in d, _take_decision)
     read = read_files(results, (decision, *KINDS))
@@ -59,7 +58,6 @@ def report(
         title=title or TITLE,
         model=read.facts,
         bench=read.sessions,
-        accuracy=accuracies_of(read.sessions),
         pictures=pictures,
         notes=read.notes,
         further=read.further(differences),

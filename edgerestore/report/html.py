@@ -42,10 +42,11 @@ def report_html(
 ) -> str:
     """The whole page, which needs nothing beside it.
 
-    ``model`` holds the facts under the title, in order. What is None or empty has no
-    section. A bundle that is unverified or below its accuracy gate appears without latency,
-    whatever ``bench`` says. The page needs no network, refuses to use one (its policy allows
-    only its own script and style) and shows all text as text.
+    ``model`` holds the facts under the title, in order. ``accuracy`` precedes what ``bench``
+    carries of the bundles that it names. What is None or empty has no section. A bundle that
+    is unverified or below its accuracy gate appears without latency, whatever ``bench`` says.
+    The page needs no network, refuses to use one (its policy allows only its own script and
+    style) and shows all text as text.
     """
     verdicts = Verdicts(sessions_of(bench), accuracy or [])
     sections: list[tuple[str, str, Markup | None]] = [

@@ -42,8 +42,7 @@ def summary(verdicts: Verdicts) -> Markup | None:
     """Findings in sentences, and one line per bundle, session by session."""
     parts: list[Content] = []
     for session in verdicts.sessions:
-        if len(verdicts.sessions) > 1:
-            parts.append(tag("h3", _models(session)))
+        parts.append(_heading(verdicts, session))
         parts.append(_listed(verdicts.findings_of(session)))
         against = "Against first" + (", per pixel" if per_pixel(session) else "")
         head = ("Bundle", "Status", "Mean dB lost", "Worst dB lost", "Median ms", against)
@@ -56,9 +55,15 @@ def summary(verdicts: Verdicts) -> Markup | None:
 
 
 def accuracy_section(verdicts: Verdicts) -> Markup | None:
-    """Per image, FP32 against every bundle, worst image first."""
-    groups = by_data(verdicts.accuracy)
-    return joined(_accuracy_group(verdicts, group) for group in groups) if groups else None
+    """Per image, FP32 against every bundle, worst image first, session by session."""
+    parts: list[Content] = []
+    for session in verdicts.sessions:
+        groups = by_data(verdicts.accuracies(session))
+        if groups:
+            parts.append(_heading(verdicts, session))
+        parts += [_accuracy_group(verdicts, group) for group in groups]
+    parts += [_accuracy_group(verdicts, group) for group in by_data(verdicts.untimed())]
+    return joined(parts) if parts else None
 
 
 def speed_section(verdicts: Verdicts) -> Markup | None:
@@ -83,6 +88,11 @@ def cost_section(verdicts: Verdicts) -> Markup | None:
 def pill(standing: Standing) -> Markup:
     """A status as shape, colour and word."""
     return tag("span", standing.word, class_=f"pill {standing.kind}")
+
+
+def _heading(verdicts: Verdicts, session: Results) -> Content:
+    """Nothing where one session is all."""
+    return tag("h3", verdicts.heading(session)) if len(verdicts.sessions) > 1 else None
 
 
 def _listed(findings: Sequence[str]) -> Markup:
@@ -171,10 +181,9 @@ def _speed(verdicts: Verdicts, session: Results) -> Markup:
         latency_figure(verdicts, session),
     )
     place = f"{where.cpu}, {where.cores} cores, {readable_time(where.taken_at)}"
-    several = len(verdicts.sessions) > 1
     return joined(
         [
-            tag("h3", _models(session)) if several else "",
+            _heading(verdicts, session),
             tag("p", place, class_="note"),
             *(tag("p", f"Caution: {warning}.", class_="caution") for warning in session.warnings),
             *(figure for figure in figures if figure),
@@ -183,13 +192,6 @@ def _speed(verdicts: Verdicts, session: Results) -> Markup:
             _reasons(verdicts, session),
         ]
     )
-
-
-def _models(session: Results) -> str:
-    """What a session is of, as far as it tells."""
-    stated = session.protocol.get("model")
-    known = [str(stated)] if stated else sorted({r.model for r in session.bundles if r.model})
-    return ", ".join(known) or "Another session"
 
 
 def _time_table(verdicts: Verdicts, session: Results) -> Markup:

@@ -40,8 +40,9 @@ class Verdicts:
     """Accuracy and results brought together; refuses to tell what was not earned."""
 
     def __init__(self, sessions: Sequence[Results], accuracy: Sequence[BundleAccuracy]) -> None:
+        """``accuracy`` was measured for this report, and precedes what the results carry."""
         self.sessions = sessions
-        self.accuracy = accuracy
+        self._given = accuracy
         self._by_name = {item.bundle: item.accuracy for item in accuracy}
         self._labels = short_names([r for session in sessions for r in session.bundles])
 
@@ -49,9 +50,26 @@ class Verdicts:
         """A short name where one model's bundles differ in precision and target only."""
         return self._labels.get(name, name)
 
+    def heading(self, session: Results) -> str:
+        """Which session it is: its models, and when it was taken where others have the same."""
+        said = _models(session)
+        if [_models(other) for other in self.sessions].count(said) > 1:
+            said += f", {readable_time(session.environment.taken_at)}"
+        return said
+
     def accuracy_of(self, result: Result) -> Accuracy | None:
-        """What was measured for this report, else what the bundle carries."""
+        """What was measured for this report, else what the bundle carried in its session."""
         return self._by_name.get(result.name, result.accuracy)
+
+    def accuracies(self, session: Results) -> list[BundleAccuracy]:
+        """Of those bundles of a session whose accuracy is known."""
+        known = ((result.name, self.accuracy_of(result)) for result in session.bundles)
+        return [BundleAccuracy(name, accuracy) for name, accuracy in known if accuracy]
+
+    def untimed(self) -> list[BundleAccuracy]:
+        """What was measured for this report of bundles that no session has."""
+        known = {result.name for session in self.sessions for result in session.bundles}
+        return [item for item in self._given if item.bundle not in known]
 
     def standing(self, result: Result) -> Standing:
         """Whether a bundle is verified, unproven or refused, and why."""
@@ -92,9 +110,7 @@ class Verdicts:
 
     def further_findings(self) -> list[str]:
         """One sentence per bundle whose accuracy was measured and whose time was not."""
-        known = {result.name for session in self.sessions for result in session.bundles}
-        others = [item for item in self.accuracy if item.bundle not in known]
-        return [f"{self.label(i.bundle)} {_loss(i.accuracy)}." for i in others]
+        return [f"{self.label(i.bundle)} {_loss(i.accuracy)}." for i in self.untimed()]
 
     def _told(self, result: Result, ratios: dict[str, Ratio]) -> str:
         standing, accuracy = self.standing(result), self.accuracy_of(result)
@@ -168,6 +184,13 @@ def signed(value: float, digits: int = 2) -> str:
     """A number with a true minus sign, and never a minus before zero."""
     text = f"{value:.{digits}f}"
     return text.strip("-") if float(text) == 0 else text.replace("-", MINUS)
+
+
+def _models(session: Results) -> str:
+    """What a session is of, as far as it tells."""
+    stated = session.protocol.get("model")
+    known = [str(stated)] if stated else sorted({r.model for r in session.bundles if r.model})
+    return ", ".join(known) or "Another session"
 
 
 def _speed(ratio: Ratio, against: str) -> str:

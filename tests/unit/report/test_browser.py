@@ -16,7 +16,6 @@ from edgerestore.bench.results import Results
 from edgerestore.report.further import Further
 from edgerestore.report.html import report_html
 from edgerestore.report.pictures import Picture
-from edgerestore.report.verdicts import accuracies_of
 
 MakeResults = Callable[..., Results]
 REQUIRED = "EDGERESTORE_REQUIRE_CHROMIUM"
@@ -58,7 +57,7 @@ def page(
     path = tmp_path / "report.html"
     html = report_html(
         title="A report with a rather long title, for the phone", bench=results,
-        accuracy=accuracies_of([results]), pictures=some_pictures, further=some_further,
+        pictures=some_pictures, further=some_further,
     )  # fmt: skip
     path.write_text(html, encoding="utf-8")
     return path

@@ -17,7 +17,7 @@ from edgerestore.cli import main
 from edgerestore.errors import InputError
 from edgerestore.report.html import report_html
 from edgerestore.report.pictures import Picture
-from edgerestore.report.verdicts import BundleAccuracy, accuracies_of
+from edgerestore.report.verdicts import BundleAccuracy
 
 MakeResults = Callable[..., Results]
 
@@ -49,7 +49,7 @@ class Page(HTMLParser):
 def full(results: Results, pictures: list[Picture]) -> str:
     return report_html(
         title="A report", model={"name": "esrt_s_x2", "params": 676_432}, bench=results,
-        accuracy=accuracies_of([results]), pictures=pictures, notes=["Weights are young."],
+        pictures=pictures, notes=["Weights are young."],
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -8,7 +9,10 @@ import pytest
 from edgerestore.bench.results import Ratio, Results
 from edgerestore.bundle import Accuracy, ImageScore, Parity
 from edgerestore.errors import InputError
+from edgerestore.report.sections import accuracy_section
 from edgerestore.report.verdicts import (
+    BAD,
+    GOOD,
     MINUS,
     BundleAccuracy,
     Verdicts,
@@ -97,6 +101,24 @@ def test_the_accuracy_of_the_report_precedes_that_of_the_bundle(make_results: Ma
     own = scored(row.name, {"baby": 0.4})
     assert Verdicts([results], [own]).accuracy_of(row) == own.accuracy
     assert Verdicts([results], []).accuracy_of(row) == row.accuracy
+
+
+def test_each_session_is_judged_by_its_own_accuracy(make_results: MakeResults) -> None:
+    new = make_results()
+    loses = scored("", {"baby": 0.5}).accuracy
+    failing = msgspec.structs.replace(loses, mean_drop_db=0.5, allowed_mean_drop_db=0.1)
+    rows = [msgspec.structs.replace(row, accuracy=failing) for row in new.bundles]
+    where = msgspec.structs.replace(new.environment, taken_at="2026-01-02T03:04:05+00:00")
+    old = msgspec.structs.replace(new, bundles=rows, environment=where)
+    verdicts = Verdicts([old, new], [])
+    assert {verdicts.standing(row).kind for row in old.bundles} == {BAD}
+    assert {verdicts.standing(row).kind for row in new.bundles} == {GOOD}
+    page = accuracy_section(verdicts) or ""
+    assert re.findall(r"<h3>(.*?)</h3>", page) == [
+        "esrt_s_x2, 2026-01-02 03:04 UTC",
+        "esrt_s_x2, 2026-03-14 15:09 UTC",
+    ]
+    assert page.index("Accuracy on Set5,") < page.index("Accuracy on Set5 x2,")
 
 
 def test_the_worst_image_of_any_bundle_comes_first() -> None:
