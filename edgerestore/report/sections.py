@@ -74,15 +74,20 @@ def speed_section(verdicts: Verdicts) -> Markup | None:
 
 
 def cost_section(verdicts: Verdicts) -> Markup | None:
-    """What each bundle costs before it runs."""
-    results = {r.name: r for session in verdicts.sessions for r in session.bundles}
-    if not results:
-        return None
+    """What each bundle costs before it runs, session by session."""
     head = ("Bundle", "Parameters", "MACs", "Values written", "Attention scores", "File")
-    costs = table("Cost of one run, counted on the graph", head, map(_cost_row, results.values()))
-    missing = sorted({op for r in results.values() for op in r.macs_not_counted})
-    note = tag("p", f"MACs do not count: {', '.join(missing)}.", class_="note") if missing else ""
-    return joined([costs, note])
+    parts: list[Content] = []
+    for session in verdicts.sessions:
+        if session.bundles:
+            rows = map(_cost_row, session.bundles)
+            parts.append(_heading(verdicts, session))
+            parts.append(table("Cost of one run, counted on the graph", head, rows))
+    missing = sorted(
+        {op for s in verdicts.sessions for r in s.bundles for op in r.macs_not_counted}
+    )
+    if missing:
+        parts.append(tag("p", f"MACs do not count: {', '.join(missing)}.", class_="note"))
+    return joined(parts) if parts else None
 
 
 def pill(standing: Standing) -> Markup:

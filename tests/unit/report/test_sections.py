@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import msgspec
 import pytest
 
+from edgerestore.bench.results import Results
 from edgerestore.bench.roofline import Roofline
 from edgerestore.bundle import Accuracy
 from edgerestore.report.drops import drop_figure, worst_images
@@ -15,7 +17,11 @@ from edgerestore.report.further import Further
 from edgerestore.report.gates import gates_section
 from edgerestore.report.operators import operators_section
 from edgerestore.report.plane import Point, pareto_front
+from edgerestore.report.sections import cost_section
 from edgerestore.report.shapes import mark
+from edgerestore.report.verdicts import Verdicts
+
+MakeResults = Callable[..., Results]
 
 
 def point(label: str, ms: float, drop: float) -> Point:
@@ -44,6 +50,17 @@ def test_images_stand_worst_first_in_figure_and_table(some_further: Further) -> 
     shown = re.findall(r'<th scope="row">(\w+)</th>', rows)
     drops = {i.name: i.drop_db or 0.0 for i in list(some_further.evaluations)[1].images}
     assert shown == sorted(drops, key=lambda name: -drops[name])
+
+
+def test_sizes_of_one_name_stand_apart_by_session(make_results: MakeResults) -> None:
+    results = make_results()
+    larger = [msgspec.structs.replace(row, file_bytes=7_000_000) for row in results.bundles]
+    other = msgspec.structs.replace(results, bundles=larger, protocol={"model": "larger_x2"})
+    page = cost_section(Verdicts([results, other], [])) or ""
+    assert re.findall("<h3>(.*?)</h3>", page) == ["esrt_s_x2", "larger_x2"]
+    assert page.count('<th scope="row">') == 2 * len(results.bundles)
+    first, second = page.split("larger_x2")
+    assert [part.count("7 MB") for part in (first, second)] == [0, len(larger)]
 
 
 def test_where_nothing_is_lost_there_is_no_figure() -> None:
