@@ -14,13 +14,15 @@ from edgerestore.report.axes import (
     text,
     vertical_grid,
 )
-from edgerestore.report.markup import Markup
+from edgerestore.report.markup import Content, Markup, folded, joined, table
 from edgerestore.report.shapes import key, mark
 from edgerestore.report.verdicts import UNSEEN_DB, signed
 
 MOST = 16
 """Images drawn; the table has them all."""
 ROW = 24
+ROWS = 40
+"""Images that a table shows at once; the others unfold."""
 
 Drops = Mapping[str, float]
 """PSNR-Y lost against FP32 in dB, by image."""
@@ -33,6 +35,21 @@ def worst_images(series: Sequence[tuple[str, Drops]]) -> list[str]:
         for name, drop in drops.items():
             most[name] = max(drop, most.get(name, drop))
     return sorted(most, key=lambda name: (-most[name], name))
+
+
+def image_tables(
+    caption: str,
+    head: Sequence[Content],
+    rows: Sequence[Sequence[Content]],
+    totals: Sequence[Sequence[Content]] = (),
+) -> Markup:
+    """A row for each image, the worst first, below ``totals``; many images unfold."""
+    shown, rest = rows[:ROWS], rows[ROWS:]
+    first = table(f"{caption}, worst image first", head, [*totals, *shown])
+    if not rest:
+        return first
+    others = table(f"{caption}, the other images", head, rest)
+    return joined([first, folded(f"{len(rest)} further images", others)])
 
 
 def drop_figure(series: Sequence[tuple[str, Drops]]) -> Markup | None:

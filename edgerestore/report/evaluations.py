@@ -6,12 +6,9 @@ import math
 from collections.abc import Sequence
 
 from edgerestore.comparison import BundleResult
-from edgerestore.report.drops import Drops, drop_figure, worst_images
-from edgerestore.report.markup import NONE, Content, Markup, breakable, folded, joined, table, tag
+from edgerestore.report.drops import Drops, drop_figure, image_tables, worst_images
+from edgerestore.report.markup import NONE, Content, Markup, breakable, joined, table, tag
 from edgerestore.report.verdicts import signed
-
-ROWS = 40
-"""Images that the table shows at once; the others unfold."""
 
 
 def evaluations_section(evaluations: Sequence[BundleResult]) -> Markup | None:
@@ -28,7 +25,6 @@ def _group(data: str, group: Sequence[BundleResult]) -> Markup:
     names = list(dict.fromkeys([*worst_images(known), *_names(group)]))
     head = ["Image", *(breakable(result.bundle) for result in group)]
     rows = [_row(name, group) for name in names]
-    caption = f"PSNR-Y on {data}, worst image first"
     return joined(
         [
             table(
@@ -37,13 +33,13 @@ def _group(data: str, group: Sequence[BundleResult]) -> Markup:
                 (_totals(result) for result in group),
             ),
             drop_figure(known),
-            table(caption, head, rows[:ROWS]),
-            folded(f"{len(rows) - ROWS} further images", table(f"{caption}, the rest", head,
-                   rows[ROWS:])) if rows[ROWS:] else "",
-            *(tag("p", f"{said}.", class_="note") for said in dict.fromkeys(
-                result.protocol for result in group)),
+            image_tables(f"PSNR-Y on {data}", head, rows),
+            *(
+                tag("p", f"{said}.", class_="note")
+                for said in dict.fromkeys(result.protocol for result in group)
+            ),
         ]
-    )  # fmt: skip
+    )
 
 
 def _drops(result: BundleResult) -> Drops:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from edgerestore.bench.results import Ratio, Result, Results
 from edgerestore.bench.statistics import P90_SAMPLES
-from edgerestore.report.drops import Drops, drop_figure
+from edgerestore.report.drops import Drops, drop_figure, image_tables, worst_images
 from edgerestore.report.figures import latency_figure, ratio_figure
 from edgerestore.report.markup import (
     NONE,
@@ -14,7 +14,6 @@ from edgerestore.report.markup import (
     Markup,
     breakable,
     decimal,
-    folded,
     joined,
     table,
     tag,
@@ -30,12 +29,8 @@ from edgerestore.report.verdicts import (
     readable_time,
     shared_protocol,
     signed,
-    worst_first,
 )
 from edgerestore.report.work import per_pixel
-
-ROWS = 40
-"""Images that the accuracy table shows at once; the others unfold."""
 
 
 def summary(verdicts: Verdicts) -> Markup | None:
@@ -119,23 +114,21 @@ def _summary_row(verdicts: Verdicts, session: Results, result: Result) -> list[C
 
 
 def _accuracy_group(verdicts: Verdicts, group: Sequence[BundleAccuracy]) -> Markup:
-    names = worst_first(group)
+    series = [(verdicts.label(item.bundle), _drops(item)) for item in group]
     fp32 = {i.name: i.fp32_psnr_y_db for item in group for i in item.accuracy.images}
-    head = ["Image", "FP32 network", *(breakable(verdicts.label(item.bundle)) for item in group)]
-    rows = [_accuracy_row(name, fp32[name], group) for name in names]
-    data = group[0].accuracy.data
+    head = ["Image", "FP32 network", *(breakable(label) for label, _ in series)]
+    rows = [_accuracy_row(name, fp32[name], group) for name in worst_images(series)]
     protocol, own = shared_protocol(group)
+    totals = list(_totals(group))
     if any(own):
-        rows.insert(0, [tag("b", "Measured in"), "", *(tag("i", how) for how in own)])
-    parts: list[Content] = [
-        tag("p", f"PSNR of luma in dB, and what was lost of it. {protocol}", class_="note"),
-        drop_figure([(verdicts.label(item.bundle), _drops(item)) for item in group]),
-        table(f"Accuracy on {data}, worst image first", head, [*_totals(group), *rows[:ROWS]]),
-    ]
-    if rows[ROWS:]:
-        rest = table(f"Accuracy on {data}, the other images", head, rows[ROWS:])
-        parts.append(folded(f"{len(rows) - ROWS} images that lose less", rest))
-    return joined(parts)
+        totals.append([tag("b", "Measured in"), "", *(tag("i", how) for how in own)])
+    return joined(
+        [
+            tag("p", f"PSNR of luma in dB, and what was lost of it. {protocol}", class_="note"),
+            drop_figure(series),
+            image_tables(f"Accuracy on {group[0].accuracy.data}", head, rows, totals),
+        ]
+    )
 
 
 def _drops(item: BundleAccuracy) -> Drops:

@@ -151,16 +151,6 @@ def shared_protocol(group: Sequence[BundleAccuracy]) -> tuple[str, list[str]]:
     return "; ".join(common), ["; ".join(c for c in own if c not in common) for own in clauses]
 
 
-def worst_first(group: Sequence[BundleAccuracy]) -> list[str]:
-    """Names of the images, the one that loses most in any bundle first."""
-    drops: dict[str, float] = {}
-    for item in group:
-        for image in item.accuracy.images:
-            drop = image.fp32_psnr_y_db - image.psnr_y_db
-            drops[image.name] = max(drop, drops.get(image.name, drop))
-    return sorted(drops, key=lambda name: (-drops[name], name))
-
-
 def sessions_of(bench: Results | Sequence[Results] | None) -> list[Results]:
     """One, several or no sessions as a list."""
     if bench is None:

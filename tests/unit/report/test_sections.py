@@ -11,7 +11,7 @@ import pytest
 from edgerestore.bench.results import Results
 from edgerestore.bench.roofline import Roofline
 from edgerestore.bundle import Accuracy
-from edgerestore.report.drops import drop_figure, worst_images
+from edgerestore.report.drops import ROWS, drop_figure, image_tables, worst_images
 from edgerestore.report.evaluations import evaluations_section
 from edgerestore.report.further import Further
 from edgerestore.report.gates import gates_section
@@ -61,6 +61,15 @@ def test_sizes_of_one_name_stand_apart_by_session(make_results: MakeResults) -> 
     assert page.count('<th scope="row">') == 2 * len(results.bundles)
     first, second = page.split("larger_x2")
     assert [part.count("7 MB") for part in (first, second)] == [0, len(larger)]
+
+
+def test_many_images_unfold_below_those_that_lose_most() -> None:
+    rows = [[f"image{number}", "30"] for number in range(ROWS + 2)]
+    made = image_tables("PSNR", ["Image", "a"], rows, [["Mean", "30"]])
+    shown, rest = made.split("<details>")
+    assert [part.count('<th scope="row">') for part in (shown, rest)] == [1 + ROWS, 2]
+    assert "2 further images" in rest
+    assert "<details>" not in image_tables("PSNR", ["Image", "a"], rows[:ROWS])
 
 
 def test_where_nothing_is_lost_there_is_no_figure() -> None:

@@ -21,7 +21,6 @@ from edgerestore.report.verdicts import (
     sessions_of,
     shared_protocol,
     signed,
-    worst_first,
 )
 
 MakeResults = Callable[..., Results]
@@ -119,11 +118,6 @@ def test_each_session_is_judged_by_its_own_accuracy(make_results: MakeResults) -
         "esrt_s_x2, 2026-03-14 15:09 UTC",
     ]
     assert page.index("Accuracy on Set5,") < page.index("Accuracy on Set5 x2,")
-
-
-def test_the_worst_image_of_any_bundle_comes_first() -> None:
-    group = [scored("a", {"bird": 0.1, "baby": 0.02}), scored("b", {"baby": 0.3, "head": 0.2})]
-    assert worst_first(group) == ["baby", "head", "bird"]
 
 
 def test_losses_name_the_worst_image() -> None:
