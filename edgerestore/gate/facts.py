@@ -23,6 +23,10 @@ runtime moves by rounding at the edge of grey levels."""
 NARROW = ("int8",)
 HALF = ("fp16", "bf16", "fp8")
 
+NOT_TOLD = "a compiled engine does not tell"
+
+Graphs = tuple[GraphFacts | None, GraphFacts | None]
+"""Of candidate and baseline."""
 FactAnswer = Literal["same", "accepted", "regressed", "improved", "not compared"]
 
 
@@ -48,8 +52,8 @@ def compare_facts(
     costs = (candidate.manifest.costs, baseline.manifest.costs)
     return [
         _relative("macs", costs[0].macs, costs[1].macs, accepted),
-        _histogram("operators", costs[0].operators, costs[1].operators, accepted),
-        _placement(*graphs, accepted),
+        _operators(candidate, baseline, graphs, accepted),
+        _placement(graphs, accepted),
         _weight_bytes(candidate, baseline, graphs, accepted),
         *_accuracy(candidate.manifest.accuracy, baseline.manifest.accuracy, accepted),
         _own_gate(candidate.manifest.accuracy),
@@ -100,14 +104,16 @@ def _number(
     )
 
 
-def _histogram(
-    check: CheckName,
-    candidate: Mapping[str, int],
-    baseline: Mapping[str, int],
-    accepted: Mapping[str, Accept],
+def _operators(
+    candidate: Bundle, baseline: Bundle, graphs: Graphs, accepted: Mapping[str, Accept]
 ) -> Fact:
     """More of any operator is worse, as each is work that a backend may lack or do slowly."""
-    change = _difference(candidate, baseline)
+    check: CheckName = "operators"
+    if graphs[0] is None or graphs[1] is None:
+        return _none(check, NOT_TOLD)
+    if candidate.model_file.suffix != baseline.model_file.suffix:
+        return _none(check, "ONNX and OpenVINO's IR have different operators")
+    change = _difference(graphs[0].operators, graphs[1].operators)
     entry = accepted.get(check)
     excess = _difference(change, _table(entry))
     answer: FactAnswer = "accepted" if entry else "same"
@@ -116,14 +122,12 @@ def _histogram(
     return _table_fact(check, answer, change, entry)
 
 
-def _placement(
-    candidate: GraphFacts | None, baseline: GraphFacts | None, accepted: Mapping[str, Accept]
-) -> Fact:
+def _placement(graphs: Graphs, accepted: Mapping[str, Accept]) -> Fact:
     """A product that moves into a wider type is worse, one that moves into a narrower, better."""
     check: CheckName = "precision placement"
-    if candidate is None or baseline is None:
-        return _none(check, "a compiled engine does not tell")
-    change = _difference(candidate.products, baseline.products)
+    if graphs[0] is None or graphs[1] is None:
+        return _none(check, NOT_TOLD)
+    change = _difference(graphs[0].products, graphs[1].products)
     entry = accepted.get(check)
     excess = _difference(change, _table(entry))
     answer: FactAnswer = "accepted" if entry else "same"
@@ -141,10 +145,7 @@ def _width(product: str) -> int:
 
 
 def _weight_bytes(
-    candidate: Bundle,
-    baseline: Bundle,
-    graphs: tuple[GraphFacts | None, GraphFacts | None],
-    accepted: Mapping[str, Accept],
+    candidate: Bundle, baseline: Bundle, graphs: Graphs, accepted: Mapping[str, Accept]
 ) -> Fact:
     if graphs[0] is None or graphs[1] is None:
         return _relative("weight bytes", candidate.file_bytes, baseline.file_bytes, accepted)

@@ -1,9 +1,10 @@
-"""What a bundle's own model file says: in which precision it multiplies, and its weights."""
+"""What a bundle's own model file says: its operators, their precision, and its weights."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +22,16 @@ IR_CARRIERS = ("Convert", "Multiply", "Reshape", "Subtract", "Transpose")
 """What stands between a stored weight and its product in OpenVINO's IR."""
 IR_FLOATS = {"f32": "fp32", "f16": "fp16"}
 IR_INT8 = ("i8", "u8")
+NO_WORK = ("Const", "Constant", "Parameter", "Result")
+"""Nodes that only hold or name values; ONNX stores most constants outside of its nodes."""
 
 
 @dataclass(frozen=True, slots=True)
 class GraphFacts:
     """Of one model file."""
 
+    operators: dict[str, int]
+    """How often each type occurs in the main graph, by the names of its format."""
     products: dict[str, int]
     """How many of each product, such as "Conv int8", the graph asks for."""
     weight_bytes: int
@@ -66,7 +71,11 @@ def _onnx_facts(nodes: list[Node], weights: list[Initializer]) -> GraphFacts:
             floats = [kind for kind in known if kind in FLOATS]
             kinds = ["int8"] if known == ["int8", "int8"] else [*floats, rest]
             found[f"{node.type} {kinds[0]}"] += 1
-    return GraphFacts(dict(sorted(found.items())), sum(weight.size for weight in weights))
+    return GraphFacts(
+        operators=_counted(node.type for node in nodes),
+        products=dict(sorted(found.items())),
+        weight_bytes=sum(weight.size for weight in weights),
+    )
 
 
 def _ir_facts(path: Path, rest: str) -> GraphFacts:
@@ -92,7 +101,16 @@ def _ir_facts(path: Path, rest: str) -> GraphFacts:
         )
     except (ET.ParseError, KeyError, ValueError) as error:
         raise BundleError(f"{path}: not an OpenVINO IR: {error}") from error
-    return GraphFacts(dict(sorted(found.items())), size)
+    return GraphFacts(
+        operators=_counted(layer.attrib["type"] for layer in layers.values()),
+        products=dict(sorted(found.items())),
+        weight_bytes=size,
+    )
+
+
+def _counted(types: Iterable[str]) -> dict[str, int]:
+    found = Counter(kind for kind in types if kind not in NO_WORK)
+    return dict(sorted(found.items()))
 
 
 def _is_int8(

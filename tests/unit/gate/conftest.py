@@ -42,17 +42,23 @@ def noisy_machine() -> ModuleType:
 def make_bundle(tmp_path: Path, manifest: Callable[..., Manifest]) -> Callable[..., Path]:
     """Writes a bundle for ONNX Runtime whose graph halves its input; see ``manifest``.
 
-    ``values`` is the size of a constant that nothing reads, ``wrong`` spoils the probe.
+    ``values`` is the size of a constant that nothing reads, ``pairs`` how many times the input
+    is quantized and dequantized, ``wrong`` spoils the probe.
     """
     np = pytest.importorskip("numpy")
     pytest.importorskip("onnx")
 
     def make(
-        name: str = "tiny", *, values: int = 1, wrong: bool = False, **changes: object
+        name: str = "tiny",
+        *,
+        values: int = 1,
+        pairs: int = 0,
+        wrong: bool = False,
+        **changes: object,
     ) -> Path:
         path = tmp_path / name
         with writing_bundle(path) as folder:
-            (folder / "model.onnx").write_bytes(tiny_onnx(values))
+            (folder / "model.onnx").write_bytes(tiny_onnx(values, pairs))
             probe = np.random.default_rng(0).random((1, 3, TILE, TILE), dtype=np.float32)
             write_probe(folder, probe, probe * (0.1 if wrong else 0.5))
             write_manifest(folder, manifest(folder / "model.onnx", **changes))
@@ -61,12 +67,18 @@ def make_bundle(tmp_path: Path, manifest: Callable[..., Manifest]) -> Callable[.
     return make
 
 
-def tiny_onnx(values: int) -> bytes:
+def tiny_onnx(values: int, pairs: int) -> bytes:
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
     weight = np.full((3, 1, 1, 1), 0.5, np.float32)
-    node = helper.make_node("Conv", ["input", "weight"], ["output"], group=3)
+    nodes, given = [], "input"
+    for number in range(pairs):
+        inside, after = f"quantized{number}", f"dequantized{number}"
+        nodes.append(helper.make_node("QuantizeLinear", [given, "scale"], [inside]))
+        nodes.append(helper.make_node("DequantizeLinear", [inside, "scale"], [after]))
+        given = after
+    nodes.append(helper.make_node("Conv", [given, "weight"], ["output"], group=3))
     ends = [
         helper.make_tensor_value_info(end, TensorProto.FLOAT, [1, 3, TILE, TILE])
         for end in ("input", "output")
@@ -75,7 +87,9 @@ def tiny_onnx(values: int) -> bytes:
         numpy_helper.from_array(weight, "weight"),
         numpy_helper.from_array(np.zeros(values, np.float32), "unused"),
     ]
-    graph = helper.make_graph([node], "tiny", ends[:1], ends[1:], constants)
+    if pairs:
+        constants.append(numpy_helper.from_array(np.array(1 / 255, np.float32), "scale"))
+    graph = helper.make_graph(nodes, "tiny", ends[:1], ends[1:], constants)
     opset = [helper.make_opsetid("", 18)]
     return bytes(helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString())
 
@@ -91,7 +105,6 @@ def manifest(small_manifest: Callable[..., Manifest]) -> Callable[..., Manifest]
         path: Path,
         *,
         macs: int = 1000,
-        operators: dict[str, int] | None = None,
         psnr_db: tuple[float, ...] | None = (37.0, 33.0),
         data: str = "Set2",
         drop_db: float = 0.0,
@@ -105,10 +118,7 @@ def manifest(small_manifest: Callable[..., Manifest]) -> Callable[..., Manifest]
             parity=Parity(status="verified", runtime="test", floor_db=60.0),
         )
         replace = msgspec.structs.replace
-        return replace(
-            made,
-            costs=replace(made.costs, macs=macs, operators=operators or {"Conv": 1}),
-        )
+        return replace(made, costs=replace(made.costs, macs=macs))
 
     return make
 

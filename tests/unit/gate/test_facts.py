@@ -3,9 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from edgerestore.bundle import read_bundle
+from edgerestore.bundle import Bundle, read_bundle
 from edgerestore.errors import RecipeError
 from edgerestore.gate.accepted import Accept, read_accepted
 from edgerestore.gate.facts import Fact, compare_facts
@@ -40,7 +41,7 @@ def test_equal_bundles_are_the_same_in_every_check(make_bundle: Make) -> None:
     ("check", "worse"),
     [
         ("macs", {"macs": 1001}),
-        ("operators", {"operators": {"Conv": 1, "Add": 1}}),
+        ("operators", {"pairs": 1}),
         ("weight bytes", {"values": 2}),
         ("accuracy mean", {"psnr_db": (36.985, 32.985)}),
         ("accuracy worst", {"psnr_db": (37.0, 32.97)}),
@@ -119,14 +120,29 @@ def test_an_acceptance_is_two_sided(make_bundle: Make, macs: int, answer: str) -
     assert facts_of(candidate, make_bundle("b"), entry)["macs"].answer == answer
 
 
+def test_operators_are_those_of_the_bundles_own_graph(make_bundle: Make) -> None:
+    quantized, plain = make_bundle("a", pairs=1), make_bundle("b")
+    assert read_bundle(quantized).manifest.costs == read_bundle(plain).manifest.costs
+    said = facts_of(quantized, plain, {})["operators"].said
+    assert said == "DequantizeLinear +1, QuantizeLinear +1"
+
+
+@pytest.mark.parametrize("name", ["engine.plan", "model.xml"])
+def test_operators_of_an_engine_or_another_format_are_not_compared(
+    make_bundle: Make, tmp_path: Path, name: str
+) -> None:
+    plain = read_bundle(make_bundle())
+    (tmp_path / name).write_text("<net><layers/></net>")
+    manifest = msgspec.structs.replace(plain.manifest, files={name: 1})
+    found = compare_facts(Bundle(tmp_path, manifest), plain, {})
+    assert {fact.check: fact.answer for fact in found}["operators"] == "not compared"
+
+
 def test_operators_are_accepted_by_number(make_bundle: Make) -> None:
-    candidate, plain = make_bundle("a", operators={"Conv": 1, "Add": 2}), make_bundle("b")
-    assert facts_of(candidate, plain, accept("operators", {"Add": 2}))["operators"].answer == (
-        "accepted"
-    )
-    assert facts_of(candidate, plain, accept("operators", {"Add": 3}))["operators"].answer == (
-        "improved"
-    )
+    candidate, plain = make_bundle("a", pairs=2), make_bundle("b")
+    for number, answer in ((2, "accepted"), (3, "improved"), (1, "regressed")):
+        entry = accept("operators", {"QuantizeLinear": number, "DequantizeLinear": number})
+        assert facts_of(candidate, plain, entry)["operators"].answer == answer
 
 
 def test_the_file_of_accepted_differences_is_read_by_candidate(tmp_path: Path) -> None:
@@ -170,4 +186,5 @@ def test_a_wrong_file_is_one_line_that_names_it(tmp_path: Path, text: str, says:
 
 def test_a_bundle_tells_its_products(make_bundle: Make) -> None:
     found = graph_facts(read_bundle(make_bundle(values=5)))
+    assert found.operators == {"Conv": 1}
     assert (found.products, found.weight_bytes) == ({"Conv fp32": 1}, 4 * (3 + 5))

@@ -36,6 +36,13 @@ def test_products_are_counted_by_precision(tmp_path: Path, opened: Opened) -> No
     assert products(opened, tmp_path, "FLOAT", quantized=half) == {"Conv fp32": 1, "MatMul fp32": 1}
 
 
+def test_operators_are_counted_by_type(tmp_path: Path, opened: Opened) -> None:
+    pytest.importorskip("onnx")
+    products(opened, tmp_path, "FLOAT", quantized=("input",))
+    found = graph_facts(opened(tmp_path / "model.onnx")).operators
+    assert found == {"Conv": 1, "DequantizeLinear": 1, "MatMul": 1}
+
+
 def test_weights_are_counted_as_they_are_stored(tmp_path: Path, opened: Opened) -> None:
     pytest.importorskip("onnx")
     for kind, size in (("FLOAT", 4), ("FLOAT16", 2)):
@@ -86,6 +93,8 @@ def test_openvino_says_what_is_quantized(tmp_path: Path, opened: Opened) -> None
     )
     assert found.products == {"Convolution bf16": 1, "Convolution int8": 1}
     assert found.weight_bytes >= 9 + 36
+    assert found.operators["FakeQuantize"] == 1
+    assert not {"Const", "Parameter", "Result"} & set(found.operators)
 
 
 def test_an_engine_does_not_tell(tmp_path: Path, opened: Opened) -> None:
