@@ -10,7 +10,6 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ import msgspec
 
 from edgerestore.bench.machine import MIB
 from edgerestore.bench.process import child_environment
+from edgerestore.bench.timing import timed
 
 if TYPE_CHECKING:
     from edgerestore.bundle import Bundle
@@ -88,8 +88,8 @@ def _open_openvino(bundle: Bundle, threads: int) -> Opening:
     # The first use of a device finds its plugin, which is no part of either.
     core = openvino.Core()
     core.get_property(bundle.manifest.target.device, "SUPPORTED_PROPERTIES")
-    _, read_ms = _timed(lambda: core.read_model(bundle.model_file))
-    _, both_ms = _timed(lambda: compiled_model(bundle, threads))
+    _, read_ms = timed(lambda: core.read_model(bundle.model_file))
+    _, both_ms = timed(lambda: compiled_model(bundle, threads))
     return Opening(read_ms=read_ms, compile_ms=max(0.0, both_ms - read_ms))
 
 
@@ -113,7 +113,7 @@ def _open_tensorrt(bundle: Bundle, _: int) -> Opening:
     trt = flavour.load()
     plan = engine_file(bundle).read_bytes()
     runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
-    engine, read_ms = _timed(lambda: runtime.deserialize_cuda_engine(plan))
+    engine, read_ms = timed(lambda: runtime.deserialize_cuda_engine(plan))
     if engine is None:
         return Opening()
     # The first of the two overflows at 2 GiB, and old versions have no other.
@@ -127,12 +127,6 @@ _OPENERS: dict[str, Callable[[Any, int], Opening]] = {
     "tensorrt": _open_tensorrt,
     "tensorrt-rtx": _open_tensorrt,
 }
-
-
-def _timed(do: Callable[[], Any]) -> tuple[Any, float]:
-    begin = time.perf_counter_ns()
-    result = do()
-    return result, (time.perf_counter_ns() - begin) / 1e6
 
 
 if __name__ == "__main__":

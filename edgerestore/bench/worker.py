@@ -32,6 +32,7 @@ from edgerestore.bench.protocol import (
     Request,
     Run,
 )
+from edgerestore.bench.timing import timed
 from edgerestore.errors import CheckFailedError, EdgeRestoreError, MissingPartError
 
 if TYPE_CHECKING:
@@ -155,11 +156,11 @@ class _Served:
         return self._close(self._ready, self._device)
 
     def _open(self) -> Opened:
-        _, prepare_ms = _timed(self._prepare)
+        _, prepare_ms = timed(self._prepare)
         self._device = DeviceMemory()
         before = host_mib()
-        ready, load_ms = _timed(self._open_candidate)
-        output, first_ms = _timed(ready.run)
+        ready, load_ms = timed(self._open_candidate)
+        output, first_ms = timed(ready.run)
         self._device.sample()
         judged = ready.check(output)
         self._ready = ready
@@ -198,12 +199,6 @@ def _guarded(served: _Served, request: Request) -> Reply:
     except Exception as error:  # noqa: BLE001 - a candidate may be any code; the harness goes on
         traceback.print_exc()
         return Refused(status="failed", reason=f"{type(error).__name__}: {error}")
-
-
-def _timed(do: Callable[[], Any]) -> tuple[Any, float]:
-    begin = time.perf_counter_ns()
-    result = do()
-    return result, (time.perf_counter_ns() - begin) / 1e6
 
 
 def _timed_runs(ready: Ready, warm_up: int, samples: int) -> Ran:
