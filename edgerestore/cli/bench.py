@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgerestore.cli.options import Threads
-from edgerestore.cli.output import Json, console, print_json, progress
+from edgerestore.cli.output import PROGRESS_STEPS, Json, console, print_json, progress
 from edgerestore.errors import InputError
 
 if TYPE_CHECKING:
     from edgerestore.bench.results import Results
 
 NO = 1
-PROGRESS_STEPS = 100
 
 
 def register(app: typer.Typer) -> None:

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgerestore.cli.options import CalibrationSet, JudgedOn, Threads, TileSide, WeightsFile
-from edgerestore.cli.output import Json, console, print_json, progress, table
+from edgerestore.cli.output import PROGRESS_STEPS, Json, console, print_json, progress, table
 
 if TYPE_CHECKING:
     from edgerestore.decide.decision import Decided
     from edgerestore.decide.result import Candidate, Decision
 
 EXIT_CODES = {"decided": 0, "none keeps the limits": 1, "undecided": 2}
-PROGRESS_STEPS = 100
 
 
 def register(app: typer.Typer) -> None:

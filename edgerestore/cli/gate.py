@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgerestore.cli.options import Threads
-from edgerestore.cli.output import Json, console, print_json, progress, table
+from edgerestore.cli.output import PROGRESS_STEPS, Json, console, print_json, progress, table
 
 if TYPE_CHECKING:
     from edgerestore.gate.sequential import Interval
     from edgerestore.gate.verdict import Verdict
 
 BUNDLE = "A bundle's folder, or REVISION:FOLDER of this git repository."
-PROGRESS_STEPS = 100
 
 
 def register(app: typer.Typer) -> None:

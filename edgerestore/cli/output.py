@@ -18,6 +18,8 @@ NARROW = 90
 """Columns of a terminal in which a table keeps to one space at each side of a number."""
 LONGEST_NUMBER = 8
 """Characters of a cell that is not broken over lines."""
+PROGRESS_STEPS = 100
+"""Of a bar for work whose fraction done is all that is known."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 

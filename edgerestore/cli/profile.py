@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgerestore.cli.options import Threads
-from edgerestore.cli.output import Json, console, count, fold_only, print_json, progress, table
+from edgerestore.cli.output import (
+    PROGRESS_STEPS,
+    Json,
+    console,
+    count,
+    fold_only,
+    print_json,
+    progress,
+    table,
+)
 
 if TYPE_CHECKING:
     from edgerestore.bench.profile import Profile
     from edgerestore.bench.roofline import Roofline
 
 TOP = 12
-PROGRESS_STEPS = 100
 
 
 def register(app: typer.Typer) -> None:
