@@ -51,6 +51,8 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """The smallest relative difference that matters."""
     expected: float
     """The ratio that was accepted beforehand; 1 where nothing was."""
+    reason: str | None = None
+    """Why that ratio was accepted."""
     pairs: int
     """Fresh processes of either side."""
     samples: int

@@ -149,9 +149,10 @@ def _latency(source: Processes, limits: Limits, entry: Accept | None, report: Re
     if entry is not None and isinstance(entry.change, (int, float)):
         expected = 1 + entry.change
         threshold = threshold if entry.tolerance is None else entry.tolerance
-    return compare_latency(
+    found = compare_latency(
         source, seconds=limits.seconds, threshold=threshold, expected=expected, report=report
     )
+    return msgspec.structs.replace(found, reason=entry.reason if entry else None)
 
 
 def _worker(name: str, bundle: Bundle, threads: int, compiled: Path) -> Candidate:

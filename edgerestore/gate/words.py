@@ -22,7 +22,8 @@ def latency_words(latency: Latency) -> str:
             f", {latency.low:.3f} to {latency.high:.3f} with {latency.confidence:.0%} confidence"
         )
     rests = f"{latency.pairs} pairs of processes, {latency.samples} runs, {latency.seconds:.0f} s"
-    return f"{latency.answer}: {seen}; {_meaning(latency)} ({rests})"
+    text = f"{latency.answer}: {seen}; {_meaning(latency)} ({rests})"
+    return _explained(text, latency.answer, latency.reason)
 
 
 def more_words(latency: Latency) -> str | None:
@@ -42,12 +43,15 @@ def more_words(latency: Latency) -> str | None:
 
 def fact_words(fact: Fact) -> str:
     """One line on a deterministic check, with its reason."""
-    text = f"{fact.answer}: {fact.said}"
-    if fact.answer == "improved":
+    reason = None if fact.answer == "not compared" else fact.reason
+    return _explained(f"{fact.answer}: {fact.said}", fact.answer, reason)
+
+
+def _explained(text: str, answer: str, reason: str | None) -> str:
+    """With the reason of an acceptance, and with a call for one where it is better than that."""
+    if answer == "improved":
         text += "; unexplained until it is accepted"
-    if fact.reason and fact.answer != "not compared":
-        text += f" ({fact.reason})"
-    return text
+    return f"{text} ({reason})" if reason else text
 
 
 def _meaning(latency: Latency) -> str:

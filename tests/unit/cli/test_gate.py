@@ -138,6 +138,15 @@ def test_bundles_that_do_other_work_in_a_run_are_not_compared(
     assert "has tile 24, the baseline 16" in capsys.readouterr().err
 
 
+def test_why_a_latency_was_accepted_is_said(
+    doubling_bundle: Callable[..., Path], tmp_path: Path, capsys
+) -> None:
+    bundle, path = str(doubling_bundle()), tmp_path / "accepted.toml"
+    path.write_text('[[accept]]\ncheck = "latency"\nchange = 0.0\nreason = "none"\n')
+    main(["gate", bundle, bundle, "--seconds", "1", "--accepted", str(path), "--json"])
+    assert json.loads(capsys.readouterr().out)["latency"]["reason"] == "none"
+
+
 def test_an_unusable_file_of_accepted_differences_is_named(
     doubling_bundle: Callable[..., Path], tmp_path: Path, capsys
 ) -> None:

@@ -66,6 +66,14 @@ def test_an_accepted_ratio_is_named(timed: Timed) -> None:
     assert "than the accepted 1.100" in latency_words(timed("pass", expected=1.1))
 
 
+def test_latency_is_explained_as_facts_are(timed: Timed, concluded: Concluded) -> None:
+    assert latency_words(timed("improved")).endswith("; unexplained until it is accepted")
+    accepted = timed("pass", expected=1.1, reason="a wider tail")
+    assert latency_words(accepted).endswith("31 s) (a wider tail)")
+    verdict = concluded(accepted, SAME)
+    assert all("(a wider tail)" in text for text in (markdown(verdict), junit(verdict).decode()))
+
+
 def test_junit_is_xml_with_one_case_for_each_check(timed: Timed, concluded: Concluded) -> None:
     suite = ET.fromstring(junit(concluded(timed("inconclusive"), WORSE, BETTER, UNKNOWN)))
     assert (suite.tag, suite.get("tests"), suite.get("failures")) == ("testsuite", "4", "1")
