@@ -15,7 +15,7 @@ from edgerestore.bench import picture as picturing
 from edgerestore.bench import throughput
 from edgerestore.bench.energy import REST_S, RUNNING_S, energy_of
 from edgerestore.bench.harness import Candidate, Measurement, Plan, Progress, cpu_seconds, measure
-from edgerestore.bench.machine.container import usable_cores
+from edgerestore.bench.machine.container import container_cores, usable_cores
 from edgerestore.bench.opening import opening_of
 from edgerestore.bench.results import Restored, Result, Throughput, latency_of
 from edgerestore.bench.sensors.sensor import Sensor
@@ -94,8 +94,10 @@ class Further:
 
 
 def default_streams() -> tuple[int, ...]:
-    """One, and as many as there are cores."""
-    return tuple(sorted({1, min(STREAMS_MAX, usable_cores())}))
+    """One, and as many as there are whole cores, of the machine and of the container's quota."""
+    quota = container_cores()
+    cores = usable_cores() if quota is None else min(usable_cores(), int(quota))
+    return tuple(sorted({1, min(STREAMS_MAX, max(1, cores))}))
 
 
 class Run:

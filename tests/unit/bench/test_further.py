@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgerestore.bench import energy
+from edgerestore.bench import energy, further
 from edgerestore.bench.bundles import bench_bundles
 from edgerestore.bench.further import Further
 from edgerestore.bench.harness import Plan
@@ -24,8 +24,8 @@ def test_streams_a_picture_and_opening_are_measured_after_latency(
     paths = [make_bundle("right"), make_bundle("wrong", wrong=True)]
     heard: list[float] = []
     stages: list[str] = []
-    further = Further(streams=(2,), batches=(1, 3), picture=picture, opening=True)
-    results = bench_bundles(paths, QUICK, 1, heard.append, further, stages.append)
+    every = Further(streams=(2,), batches=(1, 3), picture=picture, opening=True)
+    results = bench_bundles(paths, QUICK, 1, heard.append, every, stages.append)
     row, failed = results.bundles
     assert heard == sorted(heard)
     assert heard[-1] == 1
@@ -68,6 +68,18 @@ def test_streams_a_picture_and_opening_are_measured_after_latency(
     assert failed.restored is failed.opening is None
 
 
+@pytest.mark.parametrize(
+    ("cores", "quota", "streams"),
+    [(8, None, (1, 8)), (8, 2.5, (1, 2)), (8, 0.5, (1,)), (2, 4.0, (1, 2)), (1, None, (1,))],
+)
+def test_streams_are_one_and_the_cores_that_may_be_used(
+    monkeypatch: pytest.MonkeyPatch, cores: int, quota: float | None, streams: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(further, "usable_cores", lambda: cores)
+    monkeypatch.setattr(further, "container_cores", lambda: quota)
+    assert further.default_streams() == streams
+
+
 def test_energy_stands_beside_its_sensor(
     make_bundle: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,8 +95,8 @@ def test_energy_stands_beside_its_sensor(
 @pytest.mark.needs_backend("openvino")
 def test_openvino_has_streams_and_batches_of_its_own(make_bundle: Make, picture: Path) -> None:
     path = make_bundle("a", backend="openvino")
-    further = Further(streams=(2,), batches=(3,), picture=picture, opening=True)
-    (row,) = bench_bundles([path], QUICK, 1, further=further).bundles
+    every = Further(streams=(2,), batches=(3,), picture=picture, opening=True)
+    (row,) = bench_bundles([path], QUICK, 1, further=every).bundles
     (flow,) = row.throughput
     assert flow.reason is None
     assert (flow.streams, flow.batch, flow.inferences) == (2, 3, 8)
