@@ -138,7 +138,7 @@ def warnings(environment: Environment) -> list[str]:
     if quota is not None and quota < cores:
         found.append(
             f"the container may use {quota:g} of the {cores} cores that runtimes see: "
-            "give --threads, or they wait for each other"
+            "more --threads than that wait for each other"
         )
     if environment.governor not in (None, "performance"):
         found.append(f"the CPU governor is '{environment.governor}', not 'performance'")

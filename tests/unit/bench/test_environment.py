@@ -36,7 +36,7 @@ def test_a_quiet_machine_gives_no_warning() -> None:
         ({"load_average_begin": 2.5}, "load average was 2.5 on 4 cores"),
         ({"other_cores": 1.0}, "other processes used 1.0 cores"),
         ({"governor": "powersave"}, "'powersave'"),
-        ({"container_cores": 1.5}, "may use 1.5 of the 4 cores"),
+        ({"container_cores": 1.5}, "may use 1.5 of the 4 cores that runtimes see: more --threads"),
     ],
 )
 def test_a_disturbed_machine_says_so(changes: dict[str, object], word: str) -> None:
