@@ -45,7 +45,8 @@ class Plan:
     """How long to measure. Either limit ends a candidate's part; one must be given."""
 
     seconds: float | None = DEFAULT_SECONDS
-    """Time to spend on each candidate, warm-up included."""
+    """Time to spend on each candidate's turns, with the unseen runs that begin them; opening and
+    the warm-up after it come on top."""
     samples: int | None = None
     """Samples of each candidate."""
     turn_seconds: float = 0.25
