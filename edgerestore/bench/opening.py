@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edgerestore.bench.machine import MIB
-from edgerestore.bench.process import child_environment
+from edgerestore.bench.process import child_environment, how_it_ended
 from edgerestore.bench.timing import timed
+from edgerestore.errors import EdgeRestoreError
 
 if TYPE_CHECKING:
     from edgerestore.bundle import Bundle
@@ -35,10 +36,12 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """Optimizing the graph and making kernels for this device; null for such an engine."""
     planned_device_mib: float | None = None
     """What the backend says it will need for one inference, beside weights; of TensorRT alone."""
+    reason: str | None = None
+    """Why it was not measured."""
 
 
 def opening_of(path: Path, threads: int) -> Opening:
-    """Opens a bundle in a fresh process; nothing is known where that fails."""
+    """Opens a bundle in a fresh process; only a reason is known where that fails."""
     command = [
         sys.executable,
         "-m",
@@ -49,11 +52,18 @@ def opening_of(path: Path, threads: int) -> Opening:
     ]
     try:
         done = subprocess.run(
-            command, capture_output=True, timeout=TIMEOUT_S, check=True, env=child_environment()
+            command, capture_output=True, timeout=TIMEOUT_S, check=False, env=child_environment()
         )
+    except OSError as error:
+        return Opening(reason=f"its process cannot start: {error.strerror}")
+    except subprocess.TimeoutExpired:
+        return Opening(reason=f"not done within {TIMEOUT_S:g} s")
+    if done.returncode:
+        return Opening(reason=f"its process {how_it_ended(done.returncode, done.stderr)}")
+    try:
         return msgspec.json.decode(done.stdout.splitlines()[-1], type=Opening)
-    except (OSError, subprocess.SubprocessError, msgspec.MsgspecError, IndexError):
-        return Opening()
+    except (msgspec.MsgspecError, IndexError):
+        return Opening(reason="its process gave no result")
 
 
 def open_once(bundle: Bundle, threads: int) -> Opening:
@@ -76,7 +86,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--threads", type=int, default=0)
     given = parser.parse_args(arguments)
-    found = open_once(read_bundle(given.bundle), given.threads)
+    try:
+        found = open_once(read_bundle(given.bundle), given.threads)
+    except EdgeRestoreError as error:
+        found = Opening(reason=str(error))
     sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
 
 
@@ -115,7 +128,7 @@ def _open_tensorrt(bundle: Bundle, _: int) -> Opening:
     runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
     engine, read_ms = timed(lambda: runtime.deserialize_cuda_engine(plan))
     if engine is None:
-        return Opening()
+        return Opening(reason=f"{flavour.name} does not take its engine")
     # The first of the two overflows at 2 GiB, and old versions have no other.
     size = getattr(engine, "device_memory_size_v2", None) or engine.device_memory_size
     return Opening(read_ms=read_ms, planned_device_mib=size / MIB)

@@ -111,11 +111,15 @@ class WorkerProcess:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(timeout=5)
         self._end()
-        code = self._child.returncode
         self._complaints.seek(0)
-        lines = self._complaints.read().decode(errors="replace").strip().splitlines()
-        how = f"was ended by signal {-code}" if code < 0 else f"exited with {code}"
-        return f"the worker {how}" + (f": {lines[-1].strip()[:200]}" if lines else "")
+        return f"the worker {how_it_ended(self._child.returncode, self._complaints.read())}"
+
+
+def how_it_ended(code: int, complaints: bytes) -> str:
+    """Of a child: its exit code or signal, and the last line of its standard error."""
+    lines = complaints.decode(errors="replace").strip().splitlines()
+    how = f"was ended by signal {-code}" if code < 0 else f"exited with {code}"
+    return how + (f": {lines[-1].strip()[:200]}" if lines else "")
 
 
 def child_environment() -> dict[str, str]:

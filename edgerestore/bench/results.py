@@ -250,6 +250,17 @@ def _output_pixels(seen: Measurement) -> int:
     return max(1, seen.opened.output_pixels) if seen.opened else 1
 
 
+def not_measured(result: Result) -> list[str]:
+    """What was tried beyond latency and has no number, with why; one line each."""
+    flows = [
+        f"{flow.streams} under way in batches of {flow.batch}: {flow.reason}"
+        for flow in result.throughput
+        if flow.reason
+    ]
+    others = (("a whole picture", result.restored), ("opening", result.opening))
+    return flows + [f"{what}: {part.reason}" for what, part in others if part and part.reason]
+
+
 def gate_missed(accuracy: Accuracy | None) -> str | None:
     """By how much a bundle misses its own accuracy gate; None where it holds or none was run."""
     if accuracy is None:

@@ -165,20 +165,14 @@ def _energy(bundles: list[Result], names: dict[str, str]) -> Table:
 
 def _notes(results: Results) -> Iterable[str]:
     from edgerestore.bench.further import NOT_MEASURED
+    from edgerestore.bench.results import not_measured
     from edgerestore.bench.statistics import P90_SAMPLES, P99_SAMPLES
 
     bundles = results.bundles
     for result in bundles:
         if result.status != "measured":
             yield f"{result.name}: {result.status}: {result.reason}"
-        for flow in result.throughput:
-            if flow.reason:
-                yield (
-                    f"{result.name}, {flow.streams} under way in batches of {flow.batch}: "
-                    f"{flow.reason}"
-                )
-        if result.restored and result.restored.reason:
-            yield f"{result.name}, a whole picture: {result.restored.reason}"
+        yield from (f"{result.name}, {said}" for said in not_measured(result))
     latencies = [result.latency_ms for result in bundles if result.latency_ms]
     short = [
         f"p{percent} from fewer than {needed}"

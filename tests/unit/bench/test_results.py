@@ -2,16 +2,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgerestore.bench.environment import Watch
 from edgerestore.bench.harness import Candidate, Measurement, Plan
+from edgerestore.bench.opening import Opening
 from edgerestore.bench.protocol import Closed, Opened
 from edgerestore.bench.results import (
     Costs,
+    Restored,
     Results,
+    Throughput,
     gate_missed,
     latency_of,
+    not_measured,
     ratios_of,
     result_of,
     short_names,
@@ -114,6 +119,23 @@ def test_the_accuracy_gate_looks_at_mean_and_worst() -> None:
     assert gate_missed(accuracy(0.05, 0.2)) is None
     assert gate_missed(accuracy(0.01, 0.5)) == "worst image loses 0.50 dB, allowed 0.20 dB"
     assert "mean loses" in (gate_missed(accuracy(float("nan"), 0.1)) or "")
+
+
+def test_what_has_no_number_says_why() -> None:
+    row = msgspec.structs.replace(
+        result_of(measured("a"), "path/a"),
+        throughput=[
+            Throughput(streams=2, batch=1, megapixels_per_s=1.0),
+            Throughput(streams=2, batch=4, reason="the graph holds its batch"),
+        ],
+        restored=Restored(picture="p.png", width=1, height=1, tiles=1, reason="out of memory"),
+        opening=Opening(reason="not done within 1800 s"),
+    )
+    assert not_measured(row) == [
+        "2 under way in batches of 4: the graph holds its batch",
+        "a whole picture: out of memory",
+        "opening: not done within 1800 s",
+    ]
 
 
 def test_a_file_is_read_back_as_it_was_written(tmp_path: Path) -> None:
