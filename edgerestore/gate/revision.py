@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import tarfile
@@ -16,6 +17,8 @@ from edgerestore.errors import BundleError, InputError, MissingPartError
 
 MAX_BYTES = 8 << 30
 """Of a whole bundle; the largest network here has half a gigabyte."""
+CI_COMMITS = ("GITHUB_SHA", "CI_COMMIT_SHA")
+"""Variables in which GitHub and GitLab name the commit that a job is for."""
 
 
 @contextlib.contextmanager
@@ -27,10 +30,11 @@ def bundle_folder(given: str) -> Iterator[Path]:
     relative to the repository's root, the repository is that of the working directory.
     Raises InputError, naming what was given, and MissingPartError without git.
     """
-    revision, colon, path = given.partition(":")
-    if Path(given).exists() or not colon:
+    named = _named(given)
+    if named is None:
         yield Path(given)
         return
+    revision, path = named
     if not revision or not path or revision.startswith("-"):
         raise InputError(f"{given}: neither a bundle's folder nor REVISION:FOLDER")
     folder = Path(tempfile.mkdtemp(prefix="edgerestore-"))
@@ -41,6 +45,38 @@ def bundle_folder(given: str) -> Iterator[Path]:
         yield bundle
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def revision_of(given: str) -> str | None:
+    """The commit of what :func:`bundle_folder` takes, as git's full hash.
+
+    Of a folder it is the CI job's commit or, elsewhere, the one that is checked out where the
+    folder lies; None where there is neither.
+    """
+    named = _named(given)
+    if named is not None:
+        return _commit(Path(), named[0])
+    for name in CI_COMMITS:
+        if os.environ.get(name):
+            return os.environ[name]
+    return _commit(Path(given), "HEAD")
+
+
+def _named(given: str) -> tuple[str, str] | None:
+    """Revision and path; None for a folder, whose name may have a colon as well."""
+    revision, colon, path = given.partition(":")
+    return None if Path(given).exists() or not colon else (revision, path)
+
+
+def _commit(folder: Path, revision: str) -> str | None:
+    asked = ["rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"]
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *asked], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() or None
 
 
 def _extract(given: str, folder: Path) -> None:

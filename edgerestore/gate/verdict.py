@@ -23,6 +23,7 @@ from edgerestore.gate.latency import (
     compare_latency,
 )
 from edgerestore.gate.pairs import Processes, compiled_by_side
+from edgerestore.gate.revision import revision_of
 from edgerestore.gate.sequential import Answer
 
 SCHEMA = 1
@@ -37,6 +38,8 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     sha256: str
     """Of its ``SHA256SUMS``, which stands for every file."""
+    revision: str | None = None
+    """Commit that it is of, as :func:`edgerestore.gate.revision.revision_of` finds it."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +93,9 @@ def gate(
     """
     ours, theirs = read_bundle(candidate), read_bundle(baseline)
     _require_same_work(ours, theirs)
+    names = given or (str(candidate), str(baseline))
+    # Before the clock runs: a branch may move meanwhile.
+    sides = _side(names[0], ours), _side(names[1], theirs)
     entries = read_accepted(accepted, ours.name) if accepted else {}
     facts = compare_facts(ours, theirs, entries)
     watch, latency, cpu_seconds = Watch(), None, 0.0
@@ -111,11 +117,10 @@ def gate(
                     reason = "the candidate's output is wrong"
             cpu_seconds = source.cpu_seconds
     environment = watch.finish(cpu_seconds)
-    names = given or (str(candidate), str(baseline))
     return Verdict(
         answer=overall(facts, latency),
-        candidate=_side(names[0], ours),
-        baseline=_side(names[1], theirs),
+        candidate=sides[0],
+        baseline=sides[1],
         latency=latency,
         latency_reason=reason,
         facts=facts,
@@ -160,4 +165,5 @@ def _worker(name: str, bundle: Bundle, threads: int, compiled: Path) -> Candidat
 
 
 def _side(given: str, bundle: Bundle) -> Side:
-    return Side(given=given, name=bundle.name, sha256=sha256_of(bundle.path / SUMS))
+    sums = sha256_of(bundle.path / SUMS)
+    return Side(given=given, name=bundle.name, sha256=sums, revision=revision_of(given))

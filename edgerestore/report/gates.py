@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgerestore.gate.verdict import Verdict
+from edgerestore.gate.verdict import Side, Verdict
 from edgerestore.gate.words import fact_words, latency_words
 from edgerestore.report.axes import (
     MARGIN,
@@ -32,6 +32,7 @@ from edgerestore.report.verdicts import readable_time
 
 MOST = 40
 """Verdicts drawn, the latest ones; the table has them all."""
+COMMIT_DIGITS = 10
 HEIGHT, LEFT, TOP, BOTTOM = 240, 46, 24, 36
 MARKS = {"pass": 0, "regressed": 1, "improved": 3, "inconclusive": 6}
 """Shapes by answer: disc, square, triangle, ring."""
@@ -72,9 +73,10 @@ def _checks(verdict: Verdict) -> list[list[Content]]:
 def _history(seen: Sequence[Verdict]) -> Markup:
     every = behind(
         "Verdicts, the oldest first",
-        ("Taken at", "Candidate", "Baseline", "Answer", "Latency ratio", "From", "To", "Pairs"),
+        ("Taken at", "Candidate", "Its commit", "Baseline", "Its commit", "Answer",
+         "Latency ratio", "From", "To", "Pairs"),
         (_row(verdict) for verdict in seen),
-    )
+    )  # fmt: skip
     timed = [verdict for verdict in seen if verdict.latency is not None][-MOST:]
     if not timed:
         return every
@@ -94,10 +96,16 @@ def _row(verdict: Verdict) -> list[Content]:
     return [
         readable_time(verdict.environment.taken_at),
         breakable(verdict.candidate.given),
+        _commit(verdict.candidate) or NONE,
         breakable(verdict.baseline.given),
+        _commit(verdict.baseline) or NONE,
         verdict.answer,
         *figures,
     ]
+
+
+def _commit(side: Side) -> str:
+    return (side.revision or "")[:COMMIT_DIGITS]
 
 
 def _timeline(width: int, seen: Sequence[Verdict]) -> Markup:
@@ -115,12 +123,17 @@ def _timeline(width: int, seen: Sequence[Verdict]) -> Markup:
             drawn.append(line(x, down.at(latency.low), x, down.at(latency.high), "interval"))
         bad = "bad" if latency.answer == "regressed" else ""
         drawn.append(mark(MARKS[latency.answer], x, down.at(latency.ratio), bad))
-    begin, end = (readable_time(v.environment.taken_at)[:10] for v in (seen[0], seen[-1]))
+    begin, end = (
+        f"{readable_time(v.environment.taken_at)[:10]} {_commit(v.candidate)}".rstrip()
+        for v in (seen[0], seen[-1])
+    )
     drawn.append(text(LEFT + 2, HEIGHT - 14, begin, "t small"))
     if len(known) > 1:
         drawn.append(text(width - MARGIN, HEIGHT - 14, end, "t small", "end"))
     title = "Latency ratios over time: " + "; ".join(
-        f"{latency.ratio:.3f} {latency.answer}" for latency in known
+        f"{_commit(v.candidate)} {v.latency.ratio:.3f} {v.latency.answer}".lstrip()
+        for v in seen
+        if v.latency is not None
     )
     return svg(width, HEIGHT, title, *drawn)
 

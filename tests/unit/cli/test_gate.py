@@ -59,6 +59,16 @@ def test_facts_alone_decide_where_asked(doubling_bundle: Callable[..., Path], ca
     assert "pass: " in capsys.readouterr().out
 
 
+def test_a_verdict_names_the_commits(
+    doubling_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setenv("GITHUB_SHA", "f00d")
+    bundle = str(doubling_bundle())
+    assert main(["gate", bundle, bundle, "--facts-only", "--json"]) == 0
+    verdict = json.loads(capsys.readouterr().out)
+    assert [verdict[side]["revision"] for side in ("candidate", "baseline")] == ["f00d"] * 2
+
+
 def test_github_gets_annotations_and_a_summary(
     doubling_bundle: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:

@@ -124,6 +124,14 @@ def test_history_grows_by_whole_lines(timed: Timed, concluded: Concluded, tmp_pa
     assert msgspec.json.decode(lines[0], type=Verdict) == verdict
 
 
+def test_a_history_from_before_revisions_is_read(concluded: Concluded) -> None:
+    verdict = concluded(None, SAME)
+    document = msgspec.to_builtins(verdict)
+    for side in ("candidate", "baseline"):
+        del document[side]["revision"]
+    assert msgspec.convert(document, Verdict) == verdict
+
+
 def test_a_torn_history_is_mended_not_continued(concluded: Concluded, tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     path.write_text('{"answer": "pa')

@@ -8,15 +8,22 @@ import pytest
 
 from edgerestore.bundle import read_bundle
 from edgerestore.errors import BundleError, InputError, MissingPartError
-from edgerestore.gate.revision import bundle_folder
+from edgerestore.gate.revision import CI_COMMITS, bundle_folder, revision_of
 
 Make = Callable[..., Path]
 
 
-def git(folder: Path, *arguments: str) -> None:
+def git(folder: Path, *arguments: str) -> str:
     who = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
     command = ["git", *who, *arguments]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture(autouse=True)
+def _outside_of_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in CI_COMMITS:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -50,6 +57,30 @@ def test_a_revision_gives_its_bundle_and_leaves_nothing(repository: Path) -> Non
         assert read_bundle(folder).name == "tiny-fp32-ort-cpu"
         assert not (folder / "compiled").exists()
     assert not folder.exists()
+
+
+def test_the_commit_is_the_revisions_or_that_of_the_folders_repository(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = git(repository, "rev-parse", "HEAD~1", "HEAD").split()
+    git(repository, "tag", "--annotate", "v1", "HEAD~1", "--message", "v1")
+    assert revision_of("HEAD~1:kept/tiny") == revision_of("v1:kept/tiny") == first
+    assert revision_of("nothing:kept/tiny") is None
+    monkeypatch.chdir(tmp_path)
+    assert revision_of(str(repository)) == second
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert revision_of(str(tmp_path)) is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert revision_of(str(repository)) is None
+
+
+@pytest.mark.parametrize("name", CI_COMMITS)
+def test_a_folder_in_ci_is_of_the_jobs_commit(
+    repository: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "f00d")
+    assert revision_of(str(repository)) == "f00d"
+    assert revision_of("HEAD:kept") == git(repository, "rev-parse", "HEAD")
 
 
 @pytest.mark.parametrize(

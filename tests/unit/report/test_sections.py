@@ -121,6 +121,19 @@ def test_the_latest_verdict_is_in_full_and_all_are_in_the_history(some_further: 
     assert section.count('class="mark bad"') == 2, "once for a desk and once for a phone"
 
 
+def test_the_history_names_commits(some_further: Further) -> None:
+    one, other = (
+        msgspec.structs.replace(
+            verdict, candidate=msgspec.structs.replace(verdict.candidate, revision=revision)
+        )
+        for verdict, revision in zip(some_further.verdicts, ("feed" * 10, None), strict=True)
+    )
+    section = gates_section([one, other]) or ""
+    assert "2026-03-01 feedfeedfe" in section
+    assert "feedfeedfe 1.002 pass; 1.080 regressed" in section
+    assert "<td>feedfeedfe</td>" in section
+
+
 def test_a_verdict_without_latency_has_a_row_and_no_mark(some_further: Further) -> None:
     bare = msgspec.structs.replace(
         next(iter(some_further.verdicts)), latency=None, latency_reason="not asked for"
