@@ -36,12 +36,20 @@ def conditions(verdicts: Verdicts, notes: Sequence[str]) -> Markup | None:
 def _machine(seen: Environment) -> Iterable[tuple[str, Content]]:
     quota, limit = seen.container_cores, seen.container_memory_mib
     yield "Processor", seen.cpu
+    yield "CPU units", _listed(seen.cpu_units)
     yield "Architecture", seen.machine
     yield "Cores", str(seen.cores)
     yield "Memory", None if seen.memory_mib is None else f"{seen.memory_mib / 1024:.1f} GiB"
     yield "Container", _limits(quota, limit)
-    yield "Graphics", ", ".join(seen.gpus) or "none"
+    yield "Graphics", _listed(seen.gpus) or "none"
+    yield "NPUs", _listed(seen.npus)
+    yield "Drivers", _listed(f"{name} {version}" for name, version in seen.drivers.items())
     yield "Governor", seen.governor or "not readable"
+    yield "Power mode", seen.power_mode
+    yield "Boost", {True: "on", False: "off", None: None}[seen.boost]
+    yield "CPU clock limits", _megahertz(seen.clock_limits_mhz or (), " to ")
+    yield "CPU clock, last run done", _megahertz(filter(None, [seen.clock_mhz]))
+    yield "GPU clocks, last run done", _megahertz(seen.gpu_clocks_mhz)
     yield "System", seen.os
     yield "Python", seen.python
     yield "Taken at", readable_time(seen.taken_at)
@@ -50,6 +58,15 @@ def _machine(seen: Environment) -> Iterable[tuple[str, Content]]:
         yield "Load average", f"{begin:.2f} before, {end:.2f} after"
     if seen.other_cores is not None:
         yield "Other work", f"{seen.other_cores:.2f} cores while measuring"
+
+
+def _listed(words: Iterable[str]) -> str | None:
+    return ", ".join(words) or None
+
+
+def _megahertz(clocks: Iterable[float], between: str = ", ") -> str | None:
+    said = between.join(f"{clock:.0f}" for clock in clocks)
+    return f"{said} MHz" if said else None
 
 
 def _limits(cores: float | None, memory_mib: float | None) -> str:

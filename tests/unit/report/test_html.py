@@ -15,9 +15,10 @@ from edgerestore.bench.results import Result, Results, write_results
 from edgerestore.bundle import Accuracy, ImageScore
 from edgerestore.cli import main
 from edgerestore.errors import InputError
+from edgerestore.report.conditions import conditions
 from edgerestore.report.html import report_html
 from edgerestore.report.pictures import Picture
-from edgerestore.report.verdicts import BundleAccuracy
+from edgerestore.report.verdicts import BundleAccuracy, Verdicts
 
 MakeResults = Callable[..., Results]
 
@@ -150,6 +151,30 @@ def test_unverified_a_bundle_has_no_latency_even_if_results_hold_one(
     text = report_html(title="x", bench=msgspec.structs.replace(results, bundles=changed))
     assert f"{bad.latency_ms.p50:.2f}" not in latencies(text)
     assert "12 dB" in text
+
+
+def test_conditions_hold_all_that_the_machine_tells(make_results: MakeResults) -> None:
+    results = make_results()
+    told = msgspec.structs.replace(
+        results.environment, cpu_units=["BF16", "INT8 by AMX"], npus=["intel_vpu 8086:7d1d"],
+        drivers={"nvidia": "550.54"}, power_mode="MAXN (0)", boost=False,
+        clock_limits_mhz=(800.0, 3500.0), clock_mhz=3411.7, gpu_clocks_mhz=[1980.0, 345.0],
+    )  # fmt: skip
+    known = conditions(Verdicts([msgspec.structs.replace(results, environment=told)], []), [])
+    facts = dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", known or ""))
+    added = {
+        "CPU units": "BF16, INT8 by AMX",
+        "NPUs": "intel_vpu 8086:7d1d",
+        "Drivers": "nvidia 550.54",
+        "Power mode": "MAXN (0)",
+        "Boost": "off",
+        "CPU clock limits": "800 to 3500 MHz",
+        "CPU clock, last run done": "3412 MHz",
+        "GPU clocks, last run done": "1980, 345 MHz",
+    }
+    assert added.items() <= facts.items()
+    unknown = conditions(Verdicts([results], []), []) or ""
+    assert not [name for name in added if f"<dt>{name}</dt>" in unknown]
 
 
 def test_several_sessions_stand_apart(make_results: MakeResults) -> None:
