@@ -70,7 +70,7 @@ def speed_section(verdicts: Verdicts) -> Markup | None:
 
 def cost_section(verdicts: Verdicts) -> Markup | None:
     """What each bundle costs before it runs, session by session."""
-    head = ("Bundle", "Parameters", "MACs", "Values written", "Attention scores", "File")
+    head = ("Bundle", "Parameters", "MACs", "Values written", "Attention scores", "Weights", "File")
     parts: list[Content] = []
     for session in verdicts.sessions:
         if session.bundles:
@@ -243,6 +243,7 @@ def _cost_row(result: Result) -> list[Content]:
         quantity(result.macs),
         quantity(result.activations),
         _size(result.attention_score_bytes),
+        _size(result.weight_bytes),
         _size(result.file_bytes),
     ]
 

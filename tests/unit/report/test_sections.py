@@ -63,6 +63,14 @@ def test_sizes_of_one_name_stand_apart_by_session(make_results: MakeResults) -> 
     assert [part.count("7 MB") for part in (first, second)] == [0, len(larger)]
 
 
+def test_weights_stand_beside_the_file_that_holds_them(make_results: MakeResults) -> None:
+    results = make_results()
+    row = msgspec.structs.replace(results.bundles[0], weight_bytes=326_000, file_bytes=1_800_000)
+    page = cost_section(Verdicts([msgspec.structs.replace(results, bundles=[row])], [])) or ""
+    assert re.findall("<th scope=.col.>(.*?)</th>", page)[-2:] == ["Weights", "File"]
+    assert re.findall("<td>(.*?)</td>", page)[-2:] == ["326 kB", "1.8 MB"]
+
+
 def test_many_images_unfold_below_those_that_lose_most() -> None:
     rows = [[f"image{number}", "30"] for number in range(ROWS + 2)]
     made = image_tables("PSNR", ["Image", "a"], rows, [["Mean", "30"]])
