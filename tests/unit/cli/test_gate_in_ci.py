@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,11 @@ def command_in(text: str) -> str:
 
 def parsed(line: str) -> dict[str, Any]:
     """The values that the verb would get."""
-    program, verb, *arguments = shlex.split(re.sub(r"\$\w+", "main", line))
+    command, _, _ = line.partition(" || ")
+    program, verb, *arguments = shlex.split(re.sub(r"\$\w+", "main", command))
     assert (program, verb) == ("edgerestore", "gate")
-    command = typer.main.get_command(app).commands[verb]
-    return dict(command.make_context(verb, arguments).params)
+    known = typer.main.get_command(app).commands[verb]
+    return dict(known.make_context(verb, arguments).params)
 
 
 @pytest.mark.parametrize("name", ["github.yml", "gitlab.yml"])
@@ -43,16 +45,30 @@ def test_an_example_workflow_calls_gate_as_it_is(name: str) -> None:
     assert path == values["candidate"]
     assert values["junit"] == Path("gate.xml")
     assert values["accepted"] == Path("bundles/accepted.toml")
+    assert (values["history"], values["threads"]) == (Path("gate.jsonl"), 1)
+
+
+@pytest.mark.parametrize(("code", "step"), [(0, 0), (1, 1), (2, 0), (3, 1)])
+def test_inconclusive_is_not_red_on_github(code: int, step: int) -> None:
+    script = (
+        f"edgerestore() {{ return {code}; }}\n{command_in((FOLDER / 'github.yml').read_text())}"
+    )
+    assert subprocess.run(["bash", "-e", "-c", script], check=False).returncode == step
 
 
 def test_the_example_workflows_are_yaml_that_holds_these_commands() -> None:
     yaml = pytest.importorskip("yaml")
     github, gitlab = (FOLDER / name for name in ("github.yml", "gitlab.yml"))
     steps = yaml.safe_load(github.read_text())["jobs"]["gate"]["steps"]
-    assert command_in(github.read_text()) in [step.get("run") for step in steps]
+    runs = [step.get("run") for step in steps]
+    cached = {step["uses"]: n for n, step in enumerate(steps) if "cache" in step.get("uses", "")}
+    here = runs.index(command_in(github.read_text()))
+    assert cached["actions/cache/restore@v4"] < here < cached["actions/cache/save@v4"]
+    assert steps[cached["actions/cache/save@v4"]]["if"] == "always()"
     job = yaml.safe_load(gitlab.read_text())["gate"]
     assert job["script"] == [command_in(gitlab.read_text())]
     assert job["allow_failure"] == {"exit_codes": 2}
+    assert (job["cache"]["paths"], job["cache"]["when"]) == (["gate.jsonl"], "always")
 
 
 def test_the_example_of_accepted_differences_is_read() -> None:
