@@ -68,6 +68,8 @@ class Accept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ValueError(f"{self.check}: change must be finite")
         if self.check == "latency" and isinstance(self.change, float) and self.change <= -1:
             raise ValueError("latency: change must be above -1")
+        if self.check == "latency" and self.tolerance is not None and not 0 < self.tolerance < 1:
+            raise ValueError("latency: tolerance must be between 0 and 1 (3% is 0.03)")
 
 
 class Accepted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -171,6 +171,9 @@ def test_the_file_of_accepted_differences_is_read_by_candidate(tmp_path: Path) -
         ('check = "macs"\nchange = 0.1\ntolerance = -1\nreason = "x"', "tolerance"),
         ('check = "macs"\nchange = nan\nreason = "x"', "finite"),
         ('check = "latency"\nchange = -1.0\nreason = "x"', "above -1"),
+        ('check = "latency"\nchange = 0.1\ntolerance = 0\nreason = "x"', "latency: tolerance"),
+        ('check = "latency"\nchange = 0.1\ntolerance = 1\nreason = "x"', "latency: tolerance"),
+        ('check = "latency"\nchange = 0.1\ntolerance = nan\nreason = "x"', "tolerance"),
         ('check = "macs"\nchange = 0.1\nreason = "x"\n[[accept]]\ncheck = "macs"\nchange = 0.2'
          '\nreason = "x"', "two entries"),
         ("check = ", "TOML"),
