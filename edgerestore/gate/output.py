@@ -95,8 +95,10 @@ def append_history(path: Path, verdict: Verdict) -> None:
         with path.open("ab+", buffering=0) as file:
             _lock(file.fileno())
             size = file.seek(0, os.SEEK_END)
-            if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
-                line = b"\n" + line
+            if size:
+                file.seek(size - 1)
+                if file.read(1) != b"\n":
+                    line = b"\n" + line
             if file.write(line) != len(line):
                 file.truncate(size)
                 raise InputError(f"{path}: cannot be written: the disk is full")
