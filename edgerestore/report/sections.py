@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from edgerestore.bench.results import Ratio, Result, Results
-from edgerestore.bench.statistics import P90_SAMPLES
 from edgerestore.report.drops import Drops, drop_figure, image_tables, worst_images
 from edgerestore.report.figures import latency_figure, ratio_figure
 from edgerestore.report.markup import (
@@ -20,6 +19,7 @@ from edgerestore.report.markup import (
 )
 from edgerestore.report.plane import plane_figure
 from edgerestore.report.settings import settings_tables
+from edgerestore.report.times import time_tables
 from edgerestore.report.verdicts import (
     UNSEEN_DB,
     BundleAccuracy,
@@ -185,55 +185,10 @@ def _speed(verdicts: Verdicts, session: Results) -> Markup:
             tag("p", place, class_="note"),
             *(tag("p", f"Caution: {warning}.", class_="caution") for warning in session.warnings),
             *(figure for figure in figures if figure),
-            _time_table(verdicts, session),
+            time_tables(verdicts, session),
             settings_tables(verdicts, session),
-            _reasons(verdicts, session),
         ]
     )
-
-
-def _time_table(verdicts: Verdicts, session: Results) -> Markup:
-    head = (
-        "Bundle", "Median ms", "90 % ms", "Runs", "MP/s", "First ms", "Load ms", "Host MiB",
-        "Device MiB",
-    )  # fmt: skip
-    return table(
-        "Time and memory, measured",
-        head,
-        (_time_row(verdicts, result) for result in session.bundles),
-    )
-
-
-def _time_row(verdicts: Verdicts, result: Result) -> list[Content]:
-    latency = verdicts.latency(result)
-    name = breakable(verdicts.label(result.name))
-    if latency is None:
-        return [name, *([NONE] * 8)]
-    host: Content = decimal(result.peak_host_mib, 0)
-    if result.peak_host_mib and result.host_mib_before_load:
-        grown = result.peak_host_mib - result.host_mib_before_load
-        host = joined([host, " ", tag("span", f"(+{grown:.0f})", class_="delta")])
-    return [
-        name,
-        decimal(latency.p50),
-        decimal(latency.p90),
-        str(latency.samples),
-        decimal(result.megapixels_per_s),
-        decimal(result.first_ms),
-        decimal(result.load_ms, 0),
-        host,
-        decimal(result.peak_device_mib, 0),
-    ]
-
-
-def _reasons(verdicts: Verdicts, session: Results) -> Markup:
-    lines = [
-        "Megapixels are of the output, overlap of tiles not deducted. Host memory is the peak of "
-        "the bundle's own process, in brackets its growth since the runtime was loaded."
-    ]
-    if any(r.latency_ms and r.latency_ms.p90 is None for r in verdicts.timed(session)):
-        lines.append(f"There is no 90th percentile from fewer than {P90_SAMPLES} runs.")
-    return joined(tag("p", line, class_="note") for line in lines)
 
 
 def _cost_row(result: Result) -> list[Content]:
