@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
+from edgerestore.gate.latency import Latency
 from edgerestore.gate.verdict import Side, Verdict
 from edgerestore.gate.words import fact_words, latency_words
 from edgerestore.report.axes import (
@@ -82,7 +84,8 @@ def _history(seen: Sequence[Verdict]) -> Markup:
         return every
     caption = (
         "Latency over the baseline's, verdict by verdict, with its interval; the band is what "
-        "does not matter. Disc: pass; square: regressed; triangle: improved; ring: inconclusive."
+        "does not matter, around 1 or the accepted ratio. Disc: pass; square: regressed; "
+        "triangle: improved; ring: inconclusive."
     )
     return both_widths(lambda width: _timeline(width, timed), caption, every)
 
@@ -110,15 +113,13 @@ def _commit(side: Side) -> str:
 
 def _timeline(width: int, seen: Sequence[Verdict]) -> Markup:
     known = [verdict.latency for verdict in seen if verdict.latency is not None]
-    threshold = max(latency.threshold for latency in known)
-    ends = [x for k in known for x in (k.ratio, k.low, k.high) if x is not None]
-    low, high = min([1 - 2 * threshold, *ends]), max([1 + 2 * threshold, *ends])
-    down = axis_over(low, high, HEIGHT - BOTTOM, TOP)
+    down = _axis(known)
     right = width - MARGIN - 12
     step = (right - LEFT - 20) / max(1, len(known) - 1)
-    drawn = _frame(width, down, threshold)
-    for place, latency in enumerate(known):
-        x = LEFT + 14 + (step * place if len(known) > 1 else (right - LEFT) / 2)
+    first = LEFT + 14 + (0 if len(known) > 1 else (right - LEFT) / 2)
+    places = [first + step * number for number in range(len(known))]
+    drawn = [*_bands(known, places, width - MARGIN, down), *_frame(width, down)]
+    for x, latency in zip(places, known, strict=True):
         if latency.low is not None and latency.high is not None:
             drawn.append(line(x, down.at(latency.low), x, down.at(latency.high), "interval"))
         bad = "bad" if latency.answer == "regressed" else ""
@@ -138,15 +139,32 @@ def _timeline(width: int, seen: Sequence[Verdict]) -> Markup:
     return svg(width, HEIGHT, title, *drawn)
 
 
-def _frame(width: int, down: Axis, threshold: float) -> list[Markup]:
-    upper, lower = down.at(1 + threshold), down.at(1 - threshold)
-    drawn = [
-        tag(
-            "rect", x=LEFT, y=upper, width=width - MARGIN - LEFT, height=round(lower - upper, 1),
-            class_="band",
-        )
-    ]  # fmt: skip
-    drawn += horizontal_grid(down, LEFT, width - MARGIN)
+def _axis(known: Sequence[Latency]) -> Axis:
+    ends = [x for k in known for x in (1.0, k.ratio, k.low, k.high) if x is not None]
+    room = [k.expected * (1 + side * 2 * k.threshold) for k in known for side in (-1, 1)]
+    return axis_over(min(*ends, *room), max(*ends, *room), HEIGHT - BOTTOM, TOP)
+
+
+def _bands(
+    known: Sequence[Latency], places: Sequence[float], right: float, down: Axis
+) -> list[Markup]:
+    """What does not matter, which another file of accepted differences may have moved."""
+    edges = [LEFT, *((a + b) / 2 for a, b in itertools.pairwise(places)), right]
+    drawn, begin = [], 0
+    for (expected, threshold), same in itertools.groupby(
+        known, lambda latency: (latency.expected, latency.threshold)
+    ):
+        end = begin + len(list(same))
+        upper, lower = down.at(expected * (1 + threshold)), down.at(expected / (1 + threshold))
+        span = {"x": round(edges[begin], 1), "width": round(edges[end] - edges[begin], 1)}
+        height = round(lower - upper, 1)
+        drawn.append(tag("rect", y=upper, height=height, class_="band", **span))
+        begin = end
+    return drawn
+
+
+def _frame(width: int, down: Axis) -> list[Markup]:
+    drawn = horizontal_grid(down, LEFT, width - MARGIN)
     drawn.append(line(LEFT, down.at(1), width - MARGIN, down.at(1), "one"))
     drawn.append(text(0, 11, "times the baseline's latency", "t small"))
     return drawn

@@ -142,6 +142,18 @@ def test_the_history_names_commits(some_further: Further) -> None:
     assert "<td>feedfeedfe</td>" in section
 
 
+def test_the_band_lies_around_the_ratio_that_was_expected(some_further: Further) -> None:
+    plain, second = some_further.verdicts
+    timed = msgspec.structs.replace(second.latency, expected=1.1)
+    section = gates_section([plain, msgspec.structs.replace(second, latency=timed)]) or ""
+    wide = section[: section.index("</svg>")]
+    bands = re.findall(r'<rect y="([\d.]+)" height="([\d.]+)" class="band"', wide)
+    marks = re.findall(r"translate\([\d.]+ ([\d.]+)\)", wide)
+    assert len(bands) == len(marks) == 2
+    for (top, height), y in zip(bands, marks, strict=True):
+        assert float(top) < float(y) < float(top) + float(height)
+
+
 def test_a_verdict_without_latency_has_a_row_and_no_mark(some_further: Further) -> None:
     bare = msgspec.structs.replace(
         next(iter(some_further.verdicts)), latency=None, latency_reason="not asked for"
