@@ -31,7 +31,7 @@ LATENCY = (
 )
 OPENING = (
     Column("Load ms", lambda result, _: decimal(result.load_ms, 0)),
-    Column("Reading ms", lambda r, _: decimal(_opening(r).read_ms, 0), always=False),
+    Column("Reading ms", lambda r, _: decimal(_opening(r).read_ms, 1), always=False),
     Column("Compiling ms", lambda r, _: decimal(_opening(r).compile_ms, 0), always=False),
     Column("First ms", lambda result, _: decimal(result.first_ms)),
     Column("Host MiB", lambda result, _: _host(result)),

@@ -45,7 +45,7 @@ def test_the_99th_percentile_is_shown_where_there_is_one(make_results: MakeResul
 
 def test_opening_is_shown_in_its_parts(make_results: MakeResults) -> None:
     _, opening = tables(make_results(), opening=Opening(read_ms=41.2, compile_ms=288.0))
-    assert (opening["Reading ms"], opening["Compiling ms"]) == ("41", "288")
+    assert (opening["Reading ms"], opening["Compiling ms"]) == ("41.2", "288")
     assert "Device MiB planned" not in opening
 
 
