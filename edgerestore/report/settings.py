@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from edgerestore.bench.results import Result, Results
-from edgerestore.report.markup import Content, Markup, breakable, decimal, joined, table
+from edgerestore.bench.results import Result, Results, not_measured
+from edgerestore.report.markup import Content, Markup, breakable, decimal, joined, table, tag
 from edgerestore.report.verdicts import Verdicts
 
 
 def settings_tables(verdicts: Verdicts, session: Results) -> Markup:
-    """A table of each kind that was measured, for bundles in good standing; maybe none."""
+    """A table of each kind that was measured, for bundles in good standing; maybe none.
+
+    Then why others were not measured, setting by setting.
+    """
     shown = verdicts.timed(session)
     kinds = (
         (
@@ -29,7 +32,17 @@ def settings_tables(verdicts: Verdicts, session: Results) -> Markup:
             [row for result in shown for row in _energy(verdicts, result)],
         ),
     )
-    return joined(table(caption, head, rows) for caption, head, rows in kinds if rows)
+    reasons = [
+        f"{verdicts.label(result.name)}, {said}"
+        for result in shown
+        for said in not_measured(result)
+    ]
+    return joined(
+        [
+            *(table(caption, head, rows) for caption, head, rows in kinds if rows),
+            *(tag("p", f"Not measured: {reason}.", class_="note") for reason in reasons),
+        ]
+    )
 
 
 def _flows(verdicts: Verdicts, result: Result) -> Iterable[list[Content]]:
