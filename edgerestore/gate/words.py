@@ -58,9 +58,9 @@ def _meaning(latency: Latency) -> str:
     matters = f"the {100 * latency.threshold:.3g} % that matter"
     against = "" if latency.expected == 1 else f" than the accepted {latency.expected:.3f}"
     if latency.answer == "regressed":
-        return f"surely slower{against}, and by more than {matters}"
+        return f"surely slower{against}, and likely by more than {matters}"
     if latency.answer == "improved":
-        return f"surely faster{against}, and by more than {matters}"
+        return f"surely faster{against}, and likely by more than {matters}"
     if latency.answer == "pass":
         return f"not slower{against} by {matters}"
     return f"not sure whether slower{against} by {matters}"

@@ -50,6 +50,7 @@ def test_words_say_ratio_interval_threshold_and_what_it_rests_on(timed: Timed) -
     words = latency_words(timed("regressed", ratio=1.052, low=1.021, high=1.084))
     for part in ("1.052 times", "1.021 to 1.084", "99%", "3 % that matter", "7 pairs"):
         assert part in words
+    assert "surely slower, and likely by more than the 3 %" in words
     assert more_words(timed("regressed")) is None
 
 
