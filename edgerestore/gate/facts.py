@@ -49,9 +49,9 @@ def compare_facts(
 ) -> list[Fact]:
     """All checks in fixed order. Raises BundleError for a model file that cannot be read."""
     graphs = (graph_facts(candidate), graph_facts(baseline))
-    costs = (candidate.manifest.costs, baseline.manifest.costs)
+    macs = (candidate.manifest.costs.macs, baseline.manifest.costs.macs)
     return [
-        _relative("macs", costs[0].macs, costs[1].macs, accepted),
+        _relative("macs", *macs, accepted),
         _operators(candidate, baseline, graphs, accepted),
         _placement(graphs, accepted),
         _weight_bytes(candidate, baseline, graphs, accepted),
