@@ -22,6 +22,7 @@ from edgerestore.gate.verdict import SCHEMA as VERDICT_SCHEMA
 from edgerestore.gate.verdict import Verdict
 from edgerestore.report.differences import Difference
 from edgerestore.report.further import Further
+from edgerestore.report.work import with_work_divided
 
 MAX_BYTES = 256 << 20
 LARGEST = 1e18
@@ -98,7 +99,7 @@ def take_session(results: Results, read: Read) -> list[Environment]:
             raise ValueError(f"{row.name}: a sample must be more than 0 ns")
     if any(not ratio.median > 0 for ratio in results.ratios):
         raise ValueError("a ratio of latencies must be more than 0")
-    read.sessions.append(results)
+    read.sessions.append(with_work_divided(results))
     return [results.environment]
 
 
