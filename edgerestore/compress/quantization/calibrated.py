@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
+from edgerestore.compress.quantization.correction import corrected
 from edgerestore.compress.quantization.estimators import ESTIMATORS
 from edgerestore.compress.quantization.plan import Plan
 from edgerestore.compress.quantization.products import (
@@ -22,7 +24,7 @@ from edgerestore.compress.quantization.products import (
     sources_of,
 )
 from edgerestore.compress.quantization.qdq import qdq_from_plan
-from edgerestore.compress.quantization.ranges import Seen, collect
+from edgerestore.compress.quantization.ranges import Seen, collect, mean_by_channel
 from edgerestore.compress.quantization.smoothing import smoothed
 from edgerestore.compress.quantization.steps import MOST, PAIR_MOST, Steps, steps_of
 from edgerestore.compress.running import Crops, psnr_db, run_graph
@@ -43,6 +45,7 @@ class Scheme(msgspec.Struct, frozen=True):
     """A key of ESTIMATORS."""
     smoothing: float
     """0 for none."""
+    bias_correction: bool = False
 
 
 SCHEMES = tuple(Scheme(name, strength) for strength in STRENGTHS for name in ESTIMATORS)
@@ -71,6 +74,10 @@ class Calibrated:
     products: tuple[Product, ...]
     seen: dict[str, Seen]
     """Of each tensor that is quantized."""
+    means: dict[str, NDArray[np.float32]]
+    """Of each channel of what a product with a weight reads."""
+    crops: int
+    """That ranges were collected on: COLLECTED of those given, or all."""
     scheme: Scheme
     trials: tuple[Trial, ...]
     """What the scheme was chosen from, best first."""
@@ -105,8 +112,11 @@ class Calibrated:
             for tensor, most in self._most(products, sources, steps).items():
                 symmetric = steps[tensor].signed
                 steps[tensor] = steps_of(bounds[tensor], symmetric=symmetric, most=most)
+        graph = self.graph
+        if self.scheme.bias_correction:
+            graph = corrected(graph, products, self.means, int16_pairs=rules.int16_pairs)
         return Plan(
-            graph=self.graph,
+            graph=graph,
             products=tuple(products),
             pairs=pairs,
             steps=steps,
@@ -159,6 +169,11 @@ def calibrate(
         report(f"trying ranges by {scheme.estimator}")
         trial = dataclasses.replace(made[scheme.smoothing], scheme=scheme)
         found.append((_tried(trial, judged, expected), trial))
+    report("trying corrected biases")
+    best = max(found, key=lambda pair: pair[0].score)[1]
+    scheme = msgspec.structs.replace(best.scheme, bias_correction=True)
+    trial = dataclasses.replace(best, scheme=scheme)
+    found.append((_tried(trial, judged, expected), trial))
     found.sort(key=lambda pair: -pair[0].score)
     trials = tuple(trial for trial, _ in found)
     return dataclasses.replace(found[0][1], trials=trials)
@@ -172,7 +187,10 @@ def collected(
     even = smoothed(graph, keep_float, crops, scheme.smoothing) if scheme.smoothing else graph
     products = tuple(products_of(even, keep_float))
     tensors = pairs_of(sources_of(even, products))
-    return Calibrated(even, products, collect(even, tensors, crops), scheme, ())
+    seen = collect(even, tensors, crops)
+    axes = {p.activations[0]: p.channel_axis for p in products if p.weight is not None}
+    means = mean_by_channel(even, axes, crops)
+    return Calibrated(even, products, seen, means, len(crops), scheme, ())
 
 
 def _spread(crops: Crops, count: int) -> Crops:

@@ -62,6 +62,20 @@ def largest_by_channel(
     return largest
 
 
+def mean_by_channel(
+    model: onnx.ModelProto, axes: Mapping[str, int], crops: Crops
+) -> dict[str, NDArray[np.float32]]:
+    """The mean of each channel of some tensors over all crops; ``axes`` as above."""
+    sums: dict[str, NDArray[np.float64]] = {}
+    for values in values_over(model, sorted(axes), crops):
+        for name, value in values.items():
+            axis = axes[name] % value.ndim
+            others = tuple(i for i in range(value.ndim) if i != axis)
+            mean = value.mean(axis=others, dtype=np.float64)
+            sums[name] = sums.get(name, 0.0) + mean
+    return {name: (total / len(crops)).astype(np.float32) for name, total in sums.items()}
+
+
 def _histogram(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.int64]:
     """As numpy's, in a fifth of its time."""
     width = (high - low) / BINS or 1.0

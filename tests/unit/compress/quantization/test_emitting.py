@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from edgerestore.build.source import onnx_run
 from edgerestore.bundle import probe_psnr_db
 from edgerestore.compress.quantization.calibrated import Calibrated, Scheme, collected
 from edgerestore.compress.quantization.fake_quantize import openvino_from_plan
+from edgerestore.compress.quantization.products import Product, sources_of
 from edgerestore.compress.quantization.qdq import qdq_from_plan
 from edgerestore.compress.rewrites import deployable
 from edgerestore.export.onnx import onnx_from_module
@@ -225,6 +226,28 @@ def test_recursion_is_quantized_in_onnx_call_by_call_and_stored_once(
     assert len({made_by[n.input[0]].input[1] for n in calls}) == 3
     names = [weight.name for weight in model.graph.initializer]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("network", ["recursive", "calibrated16"])
+def test_calls_share_a_weight_and_no_range(network: str, request: pytest.FixtureRequest) -> None:
+    """DRT's layers and the block that ESRT's low frequencies go through again and again."""
+    plan = request.getfixturevalue(network).plan(ANY)
+    model = qdq_from_plan(plan)
+    made_by = {name: node for node in model.graph.node for name in node.output}
+    nodes = {node.name: node for node in model.graph.node}
+    calls: dict[str, list[Product]] = defaultdict(list)
+    for product in plan.products:
+        if product.weight is not None:
+            calls[product.weight].append(product)
+    shared = [products for products in calls.values() if len(products) > 1]
+    assert len(shared) > 3
+    sources = sources_of(plan.graph, plan.products)
+    constants = {constant.name for constant in model.graph.initializer}
+    for products in shared:
+        assert len({made_by[nodes[p.node].input[1]].input[0] for p in products}) == 1
+        tensors = {sources[product.node, 0].tensor for product in products}
+        assert len(tensors) == len({product.activations for product in products}) > 1
+        assert {f"{tensor}.scale" for tensor in tensors} <= constants
 
 
 def test_whole_products_compute_what_pairs_say_and_convolutions_stay(
