@@ -41,16 +41,21 @@ class Limits:
 def ranked_modules(
     builder: Builder, target: Target, report: Callable[[int, int], None] = lambda done, total: None
 ) -> list[Sensitivity]:
-    """Every module that INT8 would quantize, the one that hurts most first.
+    """Every module that INT8 quantizes on the target, the one that hurts most first.
 
     Judged on the middle tiles of the evaluation pairs, where there are some, else on
-    calibration crops, of which nobody knows how they should look.
+    calibration crops, of which nobody knows how they should look. Raises InputError where the
+    target runs nothing of the network in INT8.
     """
     quantizer = builder.emitter.quantizer
+    if not quantizer.plan(target.int8).products:
+        raise InputError(f"{target.name} runs nothing of {builder.job.spec.name} in INT8")
     low, high = _middles(builder)
     if low is None:
         low, high = quantizer.crops[:JUDGED], None
-    return module_sensitivities(quantizer.calibration.done, target.int8, low, high, report)
+    return module_sensitivities(
+        quantizer.calibration.done, target.int8, low, high, quantizer.also_float, report
+    )
 
 
 def fewest_modules(

@@ -7,10 +7,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from edgerestore.backends import find_backend
+from edgerestore.bench.machine import cpu
 from edgerestore.build.job import Builder, Job, builder_of
 from edgerestore.bundle import Bundle
 from edgerestore.decide.choice import LATENCY_MARGIN
-from edgerestore.decide.mixed import float_sets, sets_in_time
+from edgerestore.decide.mixed import attention_modules, float_sets, sets_in_time
 from edgerestore.decide.result import Limits
 from edgerestore.errors import AccuracyError, EdgeRestoreError
 from edgerestore.recipe import Target
@@ -44,7 +46,7 @@ def build_candidates(job: Job, limits: Limits, medians_ms: Medians, report: Repo
     """
     builder = builder_of(dataclasses.replace(job, refuses=False), report)
     builder = builder.on(job.cases[0][0])
-    made = [_built(builder, target, precision) for target, precision in job.cases]
+    made = [_whole(builder, target, precision) for target, precision in job.cases]
     for (target, _), whole in zip(job.cases, list(made), strict=True):
         if whole.precision != "int8" or whole.bundle is None:
             continue
@@ -58,7 +60,32 @@ def build_candidates(job: Job, limits: Limits, medians_ms: Medians, report: Repo
             made.append(Built(PARTLY, "int8", reason=str(error)))
             continue
         made += [_mixed(builder, target, modules) for modules in sets]
+        if target.device == "CPU" and cpu.lacks_vnni(cpu.vector_units()):
+            made += _attention_in_float(builder, target, sets)
     return made
+
+
+def _attention_in_float(
+    builder: Builder, target: Target, sets: Sequence[tuple[str, ...]]
+) -> list[Built]:
+    """Without VNNI no kernel of fused attention runs in INT8: its products may take longer so."""
+    modules = attention_modules(builder.emitter.quantizer.plan(target.int8))
+    if not modules or modules in sets:
+        return []
+    made = _built(builder.keeping(modules, builder.job.out / "attention-in-float"), target, "int8")
+    label = "INT8, attention in float"
+    return [dataclasses.replace(made, label=label, float_modules=modules)]
+
+
+def _whole(builder: Builder, target: Target, precision: PrecisionName) -> Built:
+    label = precision.upper()
+    if precision == "int8" and not builder.emitter.quantizer.plan(target.int8).products:
+        return Built(label, precision, reason=f"{target.name} runs nothing of it in INT8")
+    options = target.options.get(precision, {})
+    lacking = find_backend(target.backend).lacks(target.device, options)
+    if precision == "bf16" and lacking:
+        return Built(label, precision, reason=lacking)
+    return _built(builder, target, precision)
 
 
 def _in_time(

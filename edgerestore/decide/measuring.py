@@ -36,8 +36,12 @@ def measure_candidates(
     report: Callable[[str], None],
     progress: Progress,
 ) -> Seen:
-    """Times all that have a bundle in shuffled turns of one run; the first is the reference."""
+    """Times all that have a bundle in shuffled turns of one run; the first is the reference.
+
+    Raises BundleError for a model file that cannot be read, before anything runs.
+    """
     bundles: dict[str, Bundle] = {item.label: item.bundle for item in built if item.bundle}
+    costs = {label: costs_of(bundle) for label, bundle in bundles.items()}
     candidates = [
         Candidate(label, worker_command(bundle.path, threads)) for label, bundle in bundles.items()
     ]
@@ -48,7 +52,7 @@ def measure_candidates(
     measurements = {m.candidate.name: m for m in timed}
     results = Results(
         bundles=[
-            result_of(measurements[label], str(bundle.path), costs_of(bundle))
+            result_of(measurements[label], str(bundle.path), costs[label])
             for label, bundle in bundles.items()
         ],
         environment=environment,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from edgerestore.build import mixed
 from edgerestore.build.job import Builder
 from edgerestore.bundle import Accuracy
+from edgerestore.compress.quantization.plan import Plan
 from edgerestore.compress.quantization.search import fewest_in_float
 from edgerestore.decide.result import Limits
 from edgerestore.errors import AccuracyError
@@ -14,6 +15,11 @@ from edgerestore.recipe import Target
 
 SIZES = (2, 6)
 """How many of the most sensitive modules candidates leave in float where INT8 needs none."""
+
+
+def attention_modules(plan: Plan) -> tuple[str, ...]:
+    """Modules that multiply two activations in INT8."""
+    return tuple(sorted({p.module for p in plan.products if p.weight is None}))
 
 
 def float_sets(

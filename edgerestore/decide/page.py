@@ -11,13 +11,11 @@ from edgerestore.decide.decision import Decided
 from edgerestore.decide.result import Decision, Limits
 from edgerestore.files import write_beside
 from edgerestore.report.html import report_html
-from edgerestore.report.verdicts import accuracies_of
 
 
 def write_page(path: Path, decided: Decided) -> None:
     """Writes the file whole or not at all. What keeps the decision's limits is in its figures."""
     decision, limits = decided.decision, decided.decision.limits
-    results = _judged(decided.results, limits)
     page = report_html(
         title=f"{decision.model} on {decision.target}: {headline(decision)}",
         model={
@@ -28,8 +26,7 @@ def write_page(path: Path, decided: Decided) -> None:
             "may lose": f"{limits.mean_drop_db:g} dB mean, {limits.worst_drop_db:g} dB worst",
             "may take": None if limits.latency_ms is None else f"{limits.latency_ms:g} ms",
         },
-        bench=results,
-        accuracy=accuracies_of([results]),
+        bench=_judged(decided.results, limits),
         notes=decision.reasons,
     )
     write_beside(path, page.encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,16 +30,18 @@ def module_sensitivities(
     rules: Int8Rules,
     crops: Crops,
     truth: Crops | None = None,
+    also_float: Sequence[str] = (),
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Sensitivity]:
-    """Every module that is quantized, the one that hurts most first.
+    """Every module that ``rules`` quantize, the one that hurts most first.
 
+    Modules that match a pattern of ``also_float`` stay in float and are not among them.
     Measured in ONNX Runtime on ``crops``, N x 3 x tile x tile in [0, 1]; ``truth`` are the
     same places as they should look, N x 3 x s tile x s tile.
     """
     expected = run_graph(calibrated.graph, crops)
     calls: dict[str, int] = {}
-    for product in calibrated.products:
+    for product in calibrated.plan(rules, also_float).products:
         calls[product.module] = calls.get(product.module, 0) + 1
     found = []
     for number, module in enumerate(sorted(calls), 1):

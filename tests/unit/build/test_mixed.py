@@ -52,7 +52,9 @@ def test_modules_are_ranked_and_the_search_says_what_it_tried(
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     modules = [entry["module"] for entry in found["modules"]]
-    assert {"mix", "transformer.proj"} <= set(modules)
+    assert "transformer.proj" in modules
+    # A convolution, which ONNX Runtime's dialect leaves in float.
+    assert "mix" not in modules
     assert not set(find_model("esrt_s_x2").keep_float) & set(modules)
     assert not any(module.startswith("blocks.") for module in modules)
     decibels = [entry["psnr_db"] for entry in found["modules"]]

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import onnx
 import pytest
 import torch
 
+from edgerestore.backends import find_backend
 from edgerestore.build import gate
 from edgerestore.build.job import Job
-from edgerestore.build.request import job_from
+from edgerestore.build.request import find_target, job_from
 from edgerestore.bundle import Bundle, read_bundle
 from edgerestore.cli import main
+from edgerestore.compress.quantization.plan import Plan
+from edgerestore.compress.quantization.products import Product
 from edgerestore.decide import Decision
 from edgerestore.decide.candidates import PARTLY, build_candidates
+from edgerestore.decide.mixed import attention_modules
 from edgerestore.decide.result import Candidate, Limits
 from edgerestore.models.user import call_factory
 
@@ -61,6 +67,9 @@ tile = 24
 """
 
 
+LACKS_BF16 = find_backend("openvino").lacks("CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+
+
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory) -> Path:
     folder: Path = tmp_path_factory.mktemp("tiny")
@@ -101,6 +110,9 @@ def test_every_precision_of_the_target_is_measured(decision: Decision) -> None:
     assert labels[:4] == ["FP32", "FP16", "BF16", "INT8"]
     assert len(labels) > 4
     for candidate in decision.candidates:
+        if candidate.label == "BF16" and LACKS_BF16:
+            assert (candidate.status, candidate.reason) == ("not built", LACKS_BF16)
+            continue
         assert candidate.status == "measured", candidate.reason
         assert candidate.latency_ms is not None
         assert candidate.drop is not None
@@ -110,6 +122,7 @@ def test_every_precision_of_the_target_is_measured(decision: Decision) -> None:
         assert candidate.file_bytes
     fp32, *others = decision.candidates
     assert fp32.against_fp32 is None
+    others = [other for other in others if other.status == "measured"]
     assert all(other.against_fp32.against == "FP32" for other in others)
     assert abs(fp32.drop.mean_db) < 0.001
     assert any(candidate.on_front for candidate in decision.candidates)
@@ -118,7 +131,7 @@ def test_every_precision_of_the_target_is_measured(decision: Decision) -> None:
 def test_what_misses_its_gate_is_measured_and_says_so(decision: Decision) -> None:
     missed = [c.label for c in decision.candidates if c.gate_missed]
     assert missed == [c.label for c in decision.candidates if c.precision == "int8"]
-    assert all(c.keeps == "yes" for c in decision.candidates)
+    assert all(c.keeps == "yes" for c in decision.candidates if c.status == "measured")
 
 
 def test_a_mixed_candidate_leaves_products_in_float(decision: Decision) -> None:
@@ -159,8 +172,9 @@ def test_the_answer_stands_in_words_and_in_the_exit_code(
     assert decision.reasons[0].split(":")[0] in page
     # What misses its own gate but keeps the decision's limits has a place in the plane.
     plane = page[page.index("Accuracy lost against latency: ") :]
-    assert all(f"{candidate.label} " in plane for candidate in decision.candidates)
-    for candidate in decision.candidates:
+    measured = [candidate for candidate in decision.candidates if candidate.status == "measured"]
+    assert all(f"{candidate.label} " in plane for candidate in measured)
+    for candidate in measured:
         assert read_bundle(Path(candidate.bundle)).manifest.precision == candidate.precision
 
 
@@ -191,6 +205,15 @@ def test_with_a_latency_as_much_stays_in_float_as_it_allows(job: Job) -> None:
     assert labels(9.9) == ["INT8", "INT8, 1 in float", "INT8, 2 in float"]
 
 
+@pytest.mark.needs_backend("onnxruntime")
+def test_int8_that_multiplies_nothing_in_int8_is_no_candidate(job: Job) -> None:
+    job = dataclasses.replace(job, cases=((find_target("x86-onnxruntime"), "int8"),))
+    limits = Limits(mean_drop_db=0, worst_drop_db=0)
+    (int8,) = build_candidates(job, limits, lambda bundles: [], lambda stage: None)
+    assert (int8.label, int8.bundle) == ("INT8", None)
+    assert int8.reason == "x86-onnxruntime runs nothing of it in INT8"
+
+
 def test_limits_that_no_mixture_keeps_are_said_to_be_so(job: Job) -> None:
     def never(bundles: Sequence[Bundle]) -> list[float]:
         raise AssertionError(bundles)
@@ -202,3 +225,14 @@ def test_limits_that_no_mixture_keeps_are_said_to_be_so(job: Job) -> None:
     assert (partly.label, partly.bundle) == (PARTLY, None)
     assert "whichever of its 3 modules stay in float" in partly.reason
     assert "INT8 with 3 of 3 modules in float" in stages
+
+
+def test_attention_is_what_multiplies_two_activations() -> None:
+    products = (
+        Product("matmul#1", "MatMul", ("q", "k"), None, 1),
+        Product("qkv#1", "MatMul", ("x",), "w", 1),
+        Product("matmul#2", "MatMul", ("p", "v"), None, 1),
+    )
+    plan = Plan(graph=onnx.ModelProto(), products=products, pairs={}, steps={})
+    assert attention_modules(plan) == ("matmul",)
+    assert attention_modules(dataclasses.replace(plan, products=products[1:2])) == ()
