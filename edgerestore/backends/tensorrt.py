@@ -64,6 +64,8 @@ def plan_from_onnx(flavour: Flavour, onnx: Path, compute_capabilities: Sequence[
         errors = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
         raise BackendError(f"{flavour.name} refused {onnx.name}: {errors}")
     config = builder.create_builder_config()
+    # Kernels for weights of which two in four are zeros, where it finds them.
+    config.set_flag(trt.BuilderFlag.SPARSE_WEIGHTS)
     # Else an engine names its layers without saying what they are, and profiles mean nothing.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if compute_capabilities:
