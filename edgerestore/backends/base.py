@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -69,6 +69,10 @@ class Backend:
     why_not_executable: Callable[[str | None], str | None] = lambda device: None
     """Why this machine cannot execute, though the package is installed; None if it can. Takes
     the runtime's name of a device, or None for any device."""
+
+    lacks: Callable[[str, Mapping[str, Any]], str | None] = lambda device, options: None
+    """What of a bundle's options a device cannot do, and does otherwise without a word: one line,
+    None where it does all. The device is there."""
 
     def version(self) -> str | None:
         """The installed version, or None."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,17 @@ def why_no_device(device: str | None = None) -> str | None:
     return f"OpenVINO sees no {device} here, only {', '.join(seen)}{cure}"
 
 
+def lacks_bf16(device: str, options: Mapping[str, Any]) -> str | None:
+    """One line where BF16 is asked for that OpenVINO replaces by FP32 on this device."""
+    if options.get("INFERENCE_PRECISION_HINT") != "bf16":
+        return None
+    import openvino
+
+    if "BF16" in openvino.Core().get_property(device, "OPTIMIZATION_CAPABILITIES"):
+        return None
+    return f"this {device} has no BF16: OpenVINO runs FP32 in its place"
+
+
 BACKEND = Backend(
     name=NAME,
     package="openvino",
@@ -105,4 +117,5 @@ BACKEND = Backend(
     open=OpenVinoSession,
     options=OPTIONS,
     why_not_executable=why_no_device,
+    lacks=lacks_bf16,
 )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgerestore import bundle as bundles
 from edgerestore.backends import find_backend
 from edgerestore.backends.base import open_session
+from edgerestore.bench.judging import UNPROVEN_FLOOR_DB
 from edgerestore.build import gate
 from edgerestore.build.draft import draft_manifest
 from edgerestore.build.emit import Emitter
@@ -24,12 +25,12 @@ from edgerestore.build.source import Source, Tiles, onnx_run, prepare
 from edgerestore.build.tiles import Case, Choice, check_tile
 from edgerestore.bundle import Bundle, Manifest, Parity
 from edgerestore.calibration import CalibrationImages, crops
-from edgerestore.compress.quantization.products import check_patterns
+from edgerestore.compress.quantization.products import KINDS, check_patterns, module_of
 from edgerestore.compress.quantization.sensitivity import module_sensitivities
 from edgerestore.errors import AccuracyError, InputError
 from edgerestore.evaluation import ImagePair, Score, evaluate, protocol
 from edgerestore.files import require_writable, sha256_of
-from edgerestore.models import ModelSpec
+from edgerestore.models import MODELS, ModelSpec
 from edgerestore.recipe import Target
 from edgerestore.recipe.scalars import PrecisionName
 from edgerestore.tiling import check_overlap
@@ -141,17 +142,37 @@ def builder_of(job: Job, report: Report = lambda stage: None) -> Builder:
         report=report,
     )
     keep = (*job.spec.keep_float, *job.keep_float)
-    products = [n for n in source.graph.graph.node if n.op_type in ("Conv", "MatMul")]
-    kept = (*job.keep_float, *itertools.chain.from_iterable(job.keep_float_on.values()))
-    check_patterns(kept, sorted({n.name.partition("#")[0] for n in products}))
+    products = [n for n in source.graph.graph.node if n.op_type in KINDS]
+    kept = list(job.keep_float)
+    if not _reshaped(job.spec):
+        kept += itertools.chain.from_iterable(job.keep_float_on.values())
+    check_patterns(kept, sorted({module_of(n.name) for n in products}))
     ranges = Calibration(source.graph, calibration, job.calibration.sha256, keep, report)
     emitter = Emitter(source.graph, Quantizer(ranges), source.batching)
     return Builder(job, source, emitter, report)
 
 
-def _holds(manifest: Manifest) -> bool:
-    """Whether nothing is known to be lost beyond what is allowed."""
-    return manifest.accuracy is None or gate.passes(manifest.accuracy)
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a draft was seen to do."""
+
+    manifest: Manifest
+    psnr_db: float
+    """Of the probe's output, against the FP32 network's."""
+    lacking: str | None
+    """What the device did otherwise than the bundle's options say."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether no more is lost than is allowed; without pairs, whether it is the network."""
+        accuracy = self.manifest.accuracy
+        return self.psnr_db >= UNPROVEN_FLOOR_DB if accuracy is None else gate.passes(accuracy)
+
+
+def _reshaped(spec: ModelSpec) -> bool:
+    """Whether weights were pruned: modules that a recipe keeps in float may be gone with them."""
+    known = MODELS.get(spec.pruned_from or spec.name)
+    return known is not None and dict(known.config) != dict(spec.config)
 
 
 def _crops(job: Job) -> Tiles:
@@ -213,25 +234,27 @@ class Builder:
 
         Raises AccuracyError where the job refuses what was lost.
         """
-        manifest = self._executed(draft, target)
-        careful = target.fallback.get(manifest.precision)
-        if careful and not _holds(manifest):
-            facts = msgspec.structs.replace(manifest.target, options=careful)
+        seen = self._executed(draft, target)
+        careful = target.fallback.get(draft.manifest.precision)
+        if careful and (seen.lacking or not seen.holds):
+            facts = msgspec.structs.replace(draft.manifest.target, options=careful)
             other = msgspec.structs.replace(draft.manifest, target=facts)
-            manifest = self._executed(Bundle(draft.path, other), target)
-        if self.job.refuses and manifest.accuracy is not None and not _holds(manifest):
-            raise self._missed(draft, target, manifest.accuracy)
-        return manifest
+            seen = self._executed(Bundle(draft.path, other), target)
+        if self.job.refuses and not seen.holds:
+            raise self._missed(draft, target, seen)
+        return seen.manifest
 
-    def _executed(self, draft: Bundle, target: Target) -> Manifest:
+    def _executed(self, draft: Bundle, target: Target) -> _Seen:
         """Executes the bundle where it can be, and sets its accuracy against FP32's."""
         backend = find_backend(target.backend)
         executes = backend.why_not(target.device) is None
+        options = draft.manifest.target.options
+        lacking = backend.lacks(target.device, options) if executes else None
         run: Callable[[Tiles], Tiles]
         if executes:
             runtime = f"{backend.name} {backend.version()} on {target.device}"
             session = open_session(draft)
-            run, where = session.run, runtime
+            run, where = session.run, lacking or runtime
         else:
             model, _ = self.emitter.onnx_for(target, draft.manifest.precision)
             run = onnx_run(model)
@@ -239,17 +262,19 @@ class Builder:
         run = finite(run, draft.name)
         psnr = bundles.probe_psnr_db(run(self.source.probe), self.source.expected)
         accuracy = self._accuracy(draft.manifest.precision, run, where)
-        margin = PARITY_MARGIN_DB if executes else EMULATION_MARGIN_DB
+        margin = PARITY_MARGIN_DB if executes and not lacking else EMULATION_MARGIN_DB
         floor = min(psnr - margin, HIGHEST_FLOOR_DB)
         if executes:
             session.close()
+        if executes and not lacking:
             parity = Parity(status="verified", runtime=runtime, psnr_db=psnr, floor_db=floor)
         elif target.compute_capabilities:
             runtime = f"built by {backend.name} {backend.version()}"
             parity = Parity(status="compiled, not executed", runtime=runtime, floor_db=floor)
         else:
             parity = Parity(status="not compiled, not executed", runtime="none", floor_db=floor)
-        return msgspec.structs.replace(draft.manifest, accuracy=accuracy, parity=parity)
+        manifest = msgspec.structs.replace(draft.manifest, accuracy=accuracy, parity=parity)
+        return _Seen(manifest, psnr, lacking)
 
     def _accuracy(
         self,
@@ -273,14 +298,24 @@ class Builder:
         how = f"{how}; {where}"
         return gate.judge(precision, job.evaluation_name, how, self.source.scores, own)
 
-    def _missed(self, draft: Bundle, target: Target, accuracy: bundles.Accuracy) -> AccuracyError:
+    def _missed(self, draft: Bundle, target: Target, seen: _Seen) -> AccuracyError:
+        accuracy = seen.manifest.accuracy
+        if accuracy is None:
+            return AccuracyError(
+                f"{draft.name}: its output is {seen.psnr_db:.1f} dB from the FP32 network's, and "
+                f"without pairs to tell what is lost (--data DIR) {UNPROVEN_FLOOR_DB:g} dB are "
+                "demanded"
+            )
         modules = []
         precision = draft.manifest.precision
         if precision == "int8":
             self.report(f"{draft.name}: looking for the layers that hurt most")
             quantizer = self.emitter.quantizer
             modules = module_sensitivities(
-                quantizer.calibration.done, target.int8, quantizer.crops[:SENSITIVITY_CROPS]
+                quantizer.calibration.done,
+                target.int8,
+                quantizer.crops[:SENSITIVITY_CROPS],
+                also_float=quantizer.also_float,
             )
         return AccuracyError(
             gate.verdict(draft.name, accuracy), gate.explanation(draft.name, accuracy, modules)
@@ -302,7 +337,7 @@ class Builder:
             return manifest
         calibration = bundles.CalibrationFacts(
             name=job.calibration.name,
-            crops=len(self.emitter.quantizer.crops),
+            crops=self.emitter.quantizer.calibration.done.crops,
             sha256=job.calibration.sha256,
         )
         return msgspec.structs.replace(manifest, calibration=calibration)

@@ -85,7 +85,8 @@ class Quantizer:
             "int16_pairs": rules.int16_pairs,
             "range_estimator": scheme.estimator,
             "smoothing": scheme.smoothing,
-            "crops": len(self.crops),
+            "bias_correction": scheme.bias_correction,
+            "crops": self.calibration.done.crops,
         }
         return PassFacts(name="int8", settings=settings)
 
@@ -94,13 +95,15 @@ class Quantizer:
         done, plan = self.calibration.done, self.plan(rules)
         return {
             "calibration_sha256": self.calibration.sha256,
-            "crops": len(self.crops),
+            "crops": done.crops,
             "range_estimator": done.scheme.estimator,
             "smoothing": done.scheme.smoothing,
+            "bias_correction": done.scheme.bias_correction,
             "schemes_tried": [
                 {
                     "range_estimator": trial.scheme.estimator,
                     "smoothing": trial.scheme.smoothing,
+                    "bias_correction": trial.scheme.bias_correction,
                     "psnr_to_fp32_db": {
                         "mean": _short(trial.mean_db),
                         "worst_crop": _short(trial.worst_db),

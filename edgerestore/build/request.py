@@ -104,6 +104,19 @@ def find_target(name: str) -> Target:
     return target
 
 
+def shipped_settings(model: str) -> BuildSettings:
+    """How the shipped recipe of a model builds it; the defaults where it has none."""
+    return _shipped_recipe(model)[0].build or DEFAULTS
+
+
+def _shipped_recipe(model: str) -> tuple[Recipe, Path]:
+    """With the folder that its paths are relative to; only the name where none is shipped."""
+    shipped = shipped_folder("recipes") / f"{model}.toml"
+    if shipped.is_file():
+        return read_toml(shipped, Recipe), shipped.parent
+    return Recipe(model=model), Path()
+
+
 def _recipe(model: str | None, name: str | None, network: Mapping[str, Any]) -> tuple[Recipe, Path]:
     """A recipe file as given, the shipped recipe of a model, a model alone, or a network."""
     if model is None:
@@ -122,10 +135,7 @@ def _recipe(model: str | None, name: str | None, network: Mapping[str, Any]) -> 
             return recipe, folder
     else:
         find_model(model)
-        shipped = shipped_folder("recipes") / f"{model}.toml"
-        recipe, folder = Recipe(model=model), Path()
-        if shipped.is_file():
-            recipe, folder = read_toml(shipped, Recipe), shipped.parent
+        recipe, folder = _shipped_recipe(model)
     if name or network:
         raise InputError(
             f"'{model}' is given: --network, --name and a network's facts belong to a network of "

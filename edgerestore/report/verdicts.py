@@ -126,16 +126,6 @@ class Verdicts:
         return f"{name} {'; it '.join(parts) or 'ran and passed parity'}."
 
 
-def accuracies_of(sessions: Iterable[Results]) -> list[BundleAccuracy]:
-    """The accuracy that bundles carry, each bundle once."""
-    found: dict[str, BundleAccuracy] = {}
-    for session in sessions:
-        for result in session.bundles:
-            if result.accuracy:
-                found.setdefault(result.name, BundleAccuracy(result.name, result.accuracy))
-    return list(found.values())
-
-
 def by_data(accuracy: Iterable[BundleAccuracy]) -> list[list[BundleAccuracy]]:
     """Accuracies of the same images, which may stand in one table."""
     groups: dict[str, list[BundleAccuracy]] = {}

@@ -9,7 +9,7 @@ from edgerestore.bench.harness import Candidate, Measurement, Plan, measure
 from edgerestore.bench.results import ratios_of
 from edgerestore.build import Job, build_bundles
 from edgerestore.build.origin import origin_of_model
-from edgerestore.build.request import OF_ANY_TASK, find_target
+from edgerestore.build.request import OF_ANY_TASK, find_target, shipped_settings
 from edgerestore.bundle import Bundle
 from edgerestore.calibration import read_set
 from edgerestore.errors import InputError
@@ -45,6 +45,7 @@ class Stopwatch:
         return ratios_of(seen, plan)[0].median
 
     def _built(self, weights: Path, name: str) -> Bundle:
+        settings = shipped_settings(self._spec.name)
         job = Job(
             origin=origin_of_model(self._spec, weights),
             cases=((self._target, self._precision),),
@@ -54,6 +55,10 @@ class Stopwatch:
             evaluation=[],
             evaluation_name="",
             out=self._folder / name,
+            keep_float=settings.keep_float,
+            keep_float_on=settings.keep_float_on,
+            # Weights on their way are timed, whatever they lose.
+            refuses=False,
         )
         return build_bundles([job])[0]
 

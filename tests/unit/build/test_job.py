@@ -6,7 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,7 @@ from torch import nn
 from edgerestore.backends import find_backend
 from edgerestore.backends.base import open_session
 from edgerestore.build import Job, build_bundles
+from edgerestore.build import job as job_module
 from edgerestore.build.request import find_target, job_from
 from edgerestore.bundle import Bundle, probe_psnr_db, read_bundle
 from edgerestore.cli.build import fp16_notes, int8_notes
@@ -329,6 +330,42 @@ def test_missed_gate_writes_nothing_of_that_bundle_and_keeps_the_others(
     assert all(name in table for name in PICTURES)
     assert "blocks." in modules
     assert " dB" in modules
+
+
+LACKING = "this CPU has no BF16: OpenVINO runs FP32 in its place"
+
+
+@pytest.mark.parametrize("has_bf16", [False, True])
+def test_bf16_that_the_cpu_lacks_is_not_called_verified(
+    has_bf16: bool, tmp_path: Path, build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacks(device: str, options: Mapping[str, object]) -> str | None:
+        asked = options["INFERENCE_PRECISION_HINT"] == "bf16"
+        return LACKING if asked and not has_bf16 else None
+
+    backend = dataclasses.replace(find_backend("openvino"), lacks=lacks)
+    monkeypatch.setattr(job_module, "find_backend", lambda name: backend)
+    bf16, int8 = build(tmp_path / "out", ["x86-openvino"], ["bf16", "int8"])
+    rest = {"INFERENCE_PRECISION_HINT": "bf16" if has_bf16 else "f32"}
+    assert int8.manifest.target.options == rest
+    assert int8.manifest.parity.status == "verified"
+    assert LACKING not in int8.manifest.accuracy.protocol
+    status = "verified" if has_bf16 else "not compiled, not executed"
+    assert bf16.manifest.parity.status == status
+    assert (LACKING in bf16.manifest.accuracy.protocol) is not has_bf16
+
+
+def test_without_pairs_a_wrong_output_is_refused_all_the_same(
+    tmp_path: Path, asked: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = asked(tmp_path / "out", ["x86-onnxruntime"], ["fp32"])
+    job = dataclasses.replace(job, evaluation=[], evaluation_name="")
+    monkeypatch.setattr(job_module.bundles, "probe_psnr_db", lambda *given: 14.2)
+    with pytest.raises(AccuracyError, match=r"14\.2 dB from the FP32 network's, and without pairs"):
+        build_bundles([job])
+    assert list((tmp_path / "out").iterdir()) == []
+    (kept,) = build_bundles([dataclasses.replace(job, refuses=False)])
+    assert kept.manifest.accuracy is None
 
 
 def test_pattern_that_keeps_nothing_is_refused(tmp_path: Path, build) -> None:
