@@ -76,3 +76,10 @@ def test_drop_is_told_where_the_truth_is_known(
     found = module_sensitivities(calibrated, Int8Rules(), crops16[:1], truth)
     assert all(item.drop_db is not None for item in found)
     assert max(abs(item.drop_db) for item in found) > 0
+
+
+def test_corrected_biases_must_win_more_than_luck() -> None:
+    plain = SCHEMES[0]
+    biased = msgspec.structs.replace(plain, bias_correction=True)
+    best = Trial(plain, 50.0, 48.0)
+    assert Trial(biased, 50.2, 48.2).score < best.score < Trial(biased, 50.3, 48.3).score
