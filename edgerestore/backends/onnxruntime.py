@@ -26,6 +26,7 @@ class OrtSession:
         # Callers compute in their own threads, beside which a session's would only wait.
         threads = 1 if self.streams > 1 else conditions.threads
         self._session = inference_session(bundle, threads)
+        _meet_numpy()
         self._input = bundle.manifest.contract.input_name
         self._outputs = [bundle.manifest.contract.output_name]
 
@@ -38,6 +39,13 @@ class OrtSession:
     def close(self) -> None:
         """Frees the session."""
         del self._session
+
+
+def _meet_numpy() -> None:
+    """Before callers meet there; see what OpenVINO's session does of the same name."""
+    import onnxruntime
+
+    onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(1, np.float32))
 
 
 def inference_session(bundle: Bundle, threads: int, profile: Path | None = None) -> Any:

@@ -39,6 +39,7 @@ class OpenVinoSession:
         if self.streams > 1:
             options |= throughput_options(bundle, self.streams)
         compiled = compiled_model(bundle, conditions.threads, **options)
+        _meet_numpy()
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.streams):
             self._idle.put(compiled.create_infer_request())
@@ -57,6 +58,17 @@ class OpenVinoSession:
     def close(self) -> None:
         """Frees the compiled network."""
         del self._idle
+
+
+def _meet_numpy() -> None:
+    """Lets OpenVINO's binding look numpy up, which it does at the first array that it takes.
+
+    Two callers whose first inferences meet there hold what the other waits for, one Python's lock
+    and one C++'s guard of the lookup, and never return (OpenVINO 2026.4, its pybind11).
+    """
+    import openvino
+
+    openvino.Tensor(np.zeros(1, np.float32))
 
 
 def compiled_model(bundle: Bundle, threads: int, **options: str) -> Any:
