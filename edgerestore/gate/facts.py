@@ -60,9 +60,9 @@ def compare_facts(
     ]
 
 
-def wrong_output(said: str) -> Fact:
-    """What a candidate has regressed in that does not give its own probe's output."""
-    return Fact(check="parity", answer="regressed", said=said)
+def failed(said: str, *, wrong_output: bool) -> Fact:
+    """What a candidate has regressed in that does not give its own probe's output, or none."""
+    return Fact(check="parity" if wrong_output else "execution", answer="regressed", said=said)
 
 
 def _relative(

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from edgerestore.bench.harness import Candidate, Lane, Plan, cpu_seconds, running
-from edgerestore.errors import BackendError, CheckFailedError, InputError, MissingPartError
+from edgerestore.errors import AnswerIsNoError, BackendError, InputError, MissingPartError
 from edgerestore.gate.sequential import Estimate
 
 TURN_S = 0.05
@@ -25,6 +25,15 @@ TURN_S = 0.05
 WARM_UP_S = 0.3
 LONE_SPREAD = 0.1
 """Assumed standard deviation of a log-ratio where a single block tells of none."""
+
+
+class CandidateError(AnswerIsNoError):
+    """The candidate fails, or computes something else. Of a baseline, that would decide nothing."""
+
+    def __init__(self, message: str, *, wrong_output: bool) -> None:
+        super().__init__(message)
+        self.wrong_output = wrong_output
+        """Else it gave none: its runtime refused it, or its process failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +89,9 @@ class Processes:
     def pair(self, number: int, seconds: float, until: float) -> Pair:
         """See :class:`Source`. Which side starts alternates from pair to pair and block to block.
 
-        Raises CheckFailedError where the candidate's output is wrong, InputError where the
-        baseline's is, MissingPartError where either cannot execute here, and BackendError
-        where either fails. Both processes have ended when this returns or raises.
+        Raises CandidateError where the candidate fails or its output is wrong, InputError where
+        the baseline's is, MissingPartError where either cannot execute here, and BackendError
+        where the baseline fails. Both processes have ended when this returns or raises.
         """
         plan = Plan(seconds=seconds / 2, turn_seconds=TURN_S, warm_up_seconds=WARM_UP_S)
         began = self.clock()
@@ -146,8 +155,10 @@ def _require_measured(candidate: Lane, baseline: Lane) -> None:
         status, reason = lane.seen.status, f"{lane.seen.candidate.name}: {lane.seen.reason}"
         if status == "not executable here":
             raise MissingPartError(reason)
+        if status != "measured" and lane is candidate:
+            raise CandidateError(reason, wrong_output=status == "failed parity")
         if status == "failed parity":
-            raise CheckFailedError(reason) if lane is candidate else InputError(reason)
+            raise InputError(reason)
         if status != "measured":
             raise BackendError(reason)
 

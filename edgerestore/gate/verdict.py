@@ -11,10 +11,10 @@ from edgerestore.bench.environment import Environment, Watch, warnings
 from edgerestore.bench.harness import Candidate
 from edgerestore.bench.results import gate_missed
 from edgerestore.bundle import SUMS, Bundle, read_bundle
-from edgerestore.errors import CheckFailedError, InputError
+from edgerestore.errors import InputError
 from edgerestore.files import sha256_of
 from edgerestore.gate.accepted import Accept, read_accepted
-from edgerestore.gate.facts import Fact, compare_facts, wrong_output
+from edgerestore.gate.facts import Fact, compare_facts, failed
 from edgerestore.gate.latency import (
     DEFAULT_SECONDS,
     DEFAULT_THRESHOLD,
@@ -22,7 +22,7 @@ from edgerestore.gate.latency import (
     Report,
     compare_latency,
 )
-from edgerestore.gate.pairs import Processes, compiled_by_side
+from edgerestore.gate.pairs import CandidateError, Processes, compiled_by_side
 from edgerestore.gate.revision import revision_of
 from edgerestore.gate.sequential import Answer
 
@@ -86,10 +86,11 @@ def gate(
     """Compares two bundles; with None for ``limits``, by their facts alone.
 
     ``given`` is what the user called them. A candidate below its own accuracy gate is not
-    timed, and one whose output is wrong has regressed in its parity. Raises BundleError for a
-    damaged bundle, InputError for bundles that do not do the same work in one run and for a
-    baseline whose output is wrong, RecipeError for an unusable file of accepted differences,
-    MissingPartError where either cannot execute here, and BackendError where either fails.
+    timed; one whose output is wrong has regressed in its parity, and one that its runtime refuses
+    or that ends has regressed in its execution. Raises BundleError for a damaged bundle,
+    InputError for bundles that do not do the same work in one run and for a baseline whose output
+    is wrong, RecipeError for an unusable file of accepted differences, MissingPartError where
+    either cannot execute here, and BackendError where the baseline fails.
     """
     ours, theirs = read_bundle(candidate), read_bundle(baseline)
     _require_same_work(ours, theirs)
@@ -112,9 +113,9 @@ def gate(
                 )
                 try:
                     latency = _latency(source, limits, entries.get("latency"), report)
-                except CheckFailedError as error:
-                    facts.insert(0, wrong_output(str(error)))
-                    reason = "the candidate's output is wrong"
+                except CandidateError as error:
+                    facts.insert(0, failed(str(error), wrong_output=error.wrong_output))
+                    reason = f"the candidate {'is wrong' if error.wrong_output else 'fails'}"
             cpu_seconds = source.cpu_seconds
     environment = watch.finish(cpu_seconds)
     return Verdict(

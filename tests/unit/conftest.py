@@ -171,13 +171,18 @@ def small_manifest() -> Callable[..., Manifest]:
 
 @pytest.fixture
 def doubling_bundle(tmp_path: Path, small_manifest: Callable[..., Manifest]) -> Callable[..., Path]:
-    """Writes bundles that repeat every pixel twice and add an error, for ONNX Runtime."""
+    """Writes bundles that repeat every pixel twice and add an error, for ONNX Runtime.
+
+    It refuses to resize in any ``mode`` that it does not know.
+    """
     pytest.importorskip("onnx")
 
-    def make(precision: str = "fp32", error: float = 0.0, **changes: object) -> Path:
+    def make(
+        precision: str = "fp32", error: float = 0.0, mode: str = "nearest", **changes: object
+    ) -> Path:
         path = tmp_path / f"double-{precision}"
         with writing_bundle(path) as folder:
-            (folder / "model.onnx").write_bytes(doubling_onnx(error))
+            (folder / "model.onnx").write_bytes(doubling_onnx(error, mode))
             probe = np.zeros((1, 3, 16, 16), np.float32)
             write_probe(folder, probe, probe.repeat(2, 2).repeat(2, 3))
             manifest = small_manifest(
@@ -194,11 +199,11 @@ def doubling_bundle(tmp_path: Path, small_manifest: Callable[..., Manifest]) -> 
     return make
 
 
-def doubling_onnx(error: float) -> bytes:
+def doubling_onnx(error: float, mode: str = "nearest") -> bytes:
     from onnx import TensorProto, helper, numpy_helper
 
     nodes = [
-        helper.make_node("Resize", ["input", "", "scales"], ["doubled"], mode="nearest"),
+        helper.make_node("Resize", ["input", "", "scales"], ["doubled"], mode=mode),
         helper.make_node("Add", ["doubled", "error"], ["output"]),
     ]
     ends = [

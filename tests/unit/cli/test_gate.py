@@ -88,10 +88,17 @@ def costs(macs: int) -> Costs:
     )
 
 
-def test_a_candidate_that_computes_something_else_has_regressed_in_every_file(
-    doubling_bundle: Callable[..., Path], tmp_path: Path, capsys
+@pytest.mark.parametrize(
+    ("spoilt", "check", "says", "untimed"),
+    [
+        ({"error": 0.5}, "parity", "the probe gives", "the candidate is wrong"),
+        ({"mode": "sharpest"}, "execution", "onnxruntime failed opening", "the candidate fails"),
+    ],
+)
+def test_a_candidate_that_fails_or_is_wrong_has_regressed_in_every_file(
+    doubling_bundle: Callable[..., Path], tmp_path: Path, capsys, spoilt, check, says, untimed
 ) -> None:
-    wrong, right = doubling_bundle("fp16", error=0.5), doubling_bundle("fp32")
+    wrong, right = doubling_bundle("fp16", **spoilt), doubling_bundle("fp32")
     files = [tmp_path / name for name in ("j.xml", "m.md", "h.jsonl")]
     options = zip(("--junit", "--markdown", "--history"), map(str, files), strict=True)
     written = [word for pair in options for word in pair]
@@ -99,17 +106,18 @@ def test_a_candidate_that_computes_something_else_has_regressed_in_every_file(
     captured = capsys.readouterr()
     assert (captured.err, "regressed: candidate double-fp16-cpu" in captured.out) == ("", True)
     cases = {case.get("name"): case for case in ET.parse(files[0]).getroot()}
-    said = "regressed: candidate double-fp16-cpu: the probe gives"
-    assert cases["parity"].find("failure").get("message").startswith(said)
-    assert "output is wrong" in cases["latency"].find("skipped").get("message")
+    said = cases[check].find("failure").get("message")
+    assert said.startswith(f"regressed: candidate double-fp16-cpu: {says}")
+    assert untimed in cases["latency"].find("skipped").get("message")
     assert said in files[1].read_text()
     assert json.loads(files[2].read_text())["answer"] == "regressed"
 
 
-def test_a_baseline_that_computes_something_else_is_an_error(
-    doubling_bundle: Callable[..., Path], tmp_path: Path, capsys
+@pytest.mark.parametrize("spoilt", [{"error": 0.5}, {"mode": "sharpest"}])
+def test_a_baseline_that_fails_or_is_wrong_is_an_error(
+    doubling_bundle: Callable[..., Path], tmp_path: Path, capsys, spoilt
 ) -> None:
-    wrong, right = doubling_bundle("fp16", error=0.5), doubling_bundle("fp32")
+    wrong, right = doubling_bundle("fp16", **spoilt), doubling_bundle("fp32")
     path = tmp_path / "j.xml"
     assert main(["gate", str(right), str(wrong), "--seconds", "1", "--junit", str(path)]) == 3
     assert "baseline double-fp16-cpu" in capsys.readouterr().err
