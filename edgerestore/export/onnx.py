@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,9 @@ INPUT, OUTPUT = "input", "output"
 FOLDED_VALUES = 4096
 """Constants of up to this many values are computed at export; larger ones would swell files."""
 
+SCOPES = "pkg.torch.onnx.name_scopes"
+"""Under which torch's exporter notes the modules that a node is inside of, outermost first."""
+
 REFUSED_OPERATORS = {
     "Col2Im": "TensorRT's parser has none, and OpenVINO runs a reference kernel",
     "Im2Col": "no backend has a fast one",
@@ -54,9 +59,10 @@ def onnx_from_module(module: nn.Module, tile: int, batch: int = 1) -> onnx.Model
     program = _exported(module, batch, tile)
     _simplify(program.model)
     model = program.model_proto
+    layers = _layers(model)
     _strip(model)
     share_initializers(model)
-    _name_nodes(model)
+    _name_nodes(model, layers)
     model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     onnx.checker.check_model(model, full_check=True)
     refuse(model)
@@ -198,16 +204,33 @@ def _strip(model: onnx.ModelProto) -> None:
         del value.metadata_props[:]
 
 
-def _name_nodes(model: onnx.ModelProto) -> None:
+def _layers(model: onnx.ModelProto) -> dict[str, str]:
+    """The innermost module that made each node's first output, as the exporter noted it.
+
+    A second call of one module is noted as ``module@1``, which is the same module here.
+    """
+    layers = {}
+    for node in model.graph.node:
+        notes = {note.key: note.value for note in node.metadata_props}
+        # The last scope is the node itself.
+        scopes = ast.literal_eval(notes.get(SCOPES, "[]"))[:-1]
+        layers[node.output[0]] = re.sub(r"@\d+", "", scopes[-1] if scopes else "")
+    return layers
+
+
+def _name_nodes(model: onnx.ModelProto, layers: Mapping[str, str]) -> None:
     """Names nodes with weights after their module; calls of one module count from #1.
 
-    People read these names in profiles, in sensitivity tables and in recipes.
+    A product of two activations is the ``matmul`` of the layer that asks for it. People read
+    these names in profiles, in sensitivity tables and in recipes.
     """
     weights = {init.name for init in model.graph.initializer}
     calls: Counter[str] = Counter()
     for node in model.graph.node:
         owner = next((name for name in node.input[1:] if name in weights), "")
-        module = owner.rpartition(".weight")[0] or node.op_type.lower()
+        layer = layers[node.output[0]] if node.op_type == "MatMul" else ""
+        kind = node.op_type.lower()
+        module = owner.rpartition(".weight")[0] or (f"{layer}.{kind}" if layer else kind)
         calls[module] += 1
         node.name = f"{module}#{calls[module]}"
 

@@ -18,9 +18,8 @@ _COMMON: dict[str, Any] = {
     "dead_params": 0,
     "tile": 64,
     "size_rule": SizeRule(minimum=8, multiple_of=8),
-    # Attention's products, called matmul, decide which scores are kept: a step of 8 bits swaps
-    # them.
-    "keep_float": ("embed", "tail", "matmul"),
+    # Attention's products decide which scores are kept: a step of 8 bits swaps them.
+    "keep_float": ("embed", "tail", "*.matmul"),
 }
 
 DRSFORMER_SPECS = (

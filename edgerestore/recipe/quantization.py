@@ -13,8 +13,8 @@ class Quantization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     target: str = "x86-openvino"
     """Whose rules for INT8 hold: a target's name, or a file relative to the recipe."""
     keep_float: tuple[str, ...] = ()
-    """Further modules that are not rounded, as patterns such as ``layers.2.*``; ``matmul`` is
-    every product of two activations."""
+    """Further modules that are not rounded, as patterns such as ``layers.2.*``;
+    ``*.matmul`` are all products of two activations."""
     tie_noise: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """Standard deviation of what is added to scores before they are sorted, so that nearly
     equal ones fall either way, as any rounding makes them."""

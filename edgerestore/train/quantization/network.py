@@ -20,7 +20,7 @@ from edgerestore.train.quantization.ranges import Ranges
 from edgerestore.train.quantization.rounding import rounded_activation, rounded_weight
 
 OF_ACTIVATIONS = "matmul"
-"""What patterns know products of two activations as; the exporter's graphs do, too."""
+"""A layer's products of two activations, as a module of it; the exporter's graphs say so, too."""
 
 
 class FakeQuantized(nn.Module):
@@ -47,7 +47,7 @@ class FakeQuantized(nn.Module):
         self.keep_float = tuple(keep_float)
         self.tie_noise = tie_noise
         names = [name for name, _ in network.named_modules() if name]
-        _check(self.keep_float, [*names, OF_ACTIVATIONS])
+        _check(self.keep_float, [*names, *map(_of_activations, ["", *names])])
         self._running: list[str] = []
         for name, module in network.named_modules():
             module.register_forward_pre_hook(self._enters(name))
@@ -140,9 +140,10 @@ class _Rounding(TorchFunctionMode):
 
     def _matmul(self, first: Tensor, second: Tensor) -> Tensor:
         owner = self._owner
-        if owner.keeps(OF_ACTIVATIONS):
+        module = _of_activations(owner.running)
+        if owner.keeps(module):
             return first @ second
-        site = self._site(f"{owner.running}.{OF_ACTIVATIONS}")
+        site = self._site(module)
         one = owner.rounded(f"{site}.first", first, factor=True)
         other = owner.rounded(f"{site}.second", second, factor=True, second=True)
         return first @ second if one is None or other is None else one @ other
@@ -156,7 +157,7 @@ class _Rounding(TorchFunctionMode):
         *,
         scale: float | None = None,
     ) -> Tensor:
-        if self._owner.keeps(OF_ACTIVATIONS):
+        if self._owner.keeps(_of_activations(self._owner.running)):
             return F.scaled_dot_product_attention(q, k, v, attn_mask, scale=scale)
         q = q * (q.shape[-1] ** -0.5 if scale is None else scale)
         scores = self._matmul(q, k.transpose(-2, -1))
@@ -171,6 +172,10 @@ class _Rounding(TorchFunctionMode):
 
 OF_WEIGHTS = (F.conv2d, F.linear, quick_conv2d)
 MATMULS = (Tensor.matmul, Tensor.__matmul__, torch.matmul)
+
+
+def _of_activations(layer: str) -> str:
+    return f"{layer}.{OF_ACTIVATIONS}" if layer else OF_ACTIVATIONS
 
 
 def _check(patterns: Sequence[str], modules: Sequence[str]) -> None:

@@ -60,6 +60,26 @@ def test_nodes_are_named_after_modules_and_calls_count_from_one(graph16: onnx.Mo
     assert {"head#1", "tail.whole#1", "transformer.fold#1", "transformer.q#1"} <= set(names)
 
 
+def test_products_of_two_activations_belong_to_the_layer_that_asks_for_them() -> None:
+    class Recurring(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = torch.nn.ModuleDict({"attention": Product()})
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            once = self.inner["attention"](x)
+            return self.inner["attention"](once) @ once.transpose(-2, -1)
+
+    class Product(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x @ x.exp()
+
+    nodes = onnx_from_module(Recurring(), 8).graph.node
+    assert [node.name for node in nodes if node.op_type == "MatMul"] == [
+        "inner.attention.matmul#1", "inner.attention.matmul#2", "matmul#1",
+    ]  # fmt: skip
+
+
 def test_weights_of_the_recursion_are_stored_once(graph16: onnx.ModelProto) -> None:
     stored = Counter(weight.name for weight in graph16.graph.initializer)
     assert stored["blocks.0.low.conv.weight"] == 1

@@ -15,7 +15,9 @@ from edgerestore.recipe.patterns import names_module
         ("*.fc?", "layers.0.fc1", True),
         ("layers.2.*", "layers.2.block1.fc2", True),
         ("layers.2", "layers.21.fc2", False),
-        ("matmul", "matmul", True),
+        ("*.matmul", "blocks.0.attention.matmul", True),
+        ("blocks.0.attention", "blocks.0.attention.matmul", True),
+        ("*.matmul", "blocks.0.attention.qkv", False),
     ],
 )
 def test_a_pattern_names_a_module_and_what_is_part_of_it(

@@ -118,7 +118,7 @@ def test_weights_are_tied_and_ranges_are_not(monkeypatch: pytest.MonkeyPatch) ->
     assert len({tuple(both.tolist()) for both in calls}) == 3
     assert fake.ranges["shared#4"] is None
     assert {site for site in fake.ranges.state_dict() if "matmul" in site} == {
-        f".matmul#{call}.{factor}" for call in (1, 2) for factor in ("first", "second")
+        f"matmul#{call}.{factor}" for call in (1, 2) for factor in ("first", "second")
     }
 
 
