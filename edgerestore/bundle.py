@@ -122,6 +122,23 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     allowed_worst_drop_db: float
 
 
+class DropLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """PSNR-Y that a network may lose against FP32."""
+
+    mean_drop_db: float
+    """In the mean over the images."""
+    worst_drop_db: float
+    """On the image that loses most."""
+
+    def hold(self, accuracy: Accuracy | None) -> bool:
+        """Whether a bundle keeps them; one that was not measured does not."""
+        return (
+            accuracy is not None
+            and accuracy.mean_drop_db <= self.mean_drop_db
+            and accuracy.worst_drop_db <= self.worst_drop_db
+        )
+
+
 class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Whether the bundle's output was compared with the FP32 network's, and where."""
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edgerestore.build.job import Builder
-from edgerestore.bundle import Accuracy
+from edgerestore.bundle import Accuracy, DropLimits
 from edgerestore.calibration import to_network
 from edgerestore.compress.quantization.search import Found, fewest_in_float
 from edgerestore.compress.quantization.sensitivity import Sensitivity, module_sensitivities
@@ -20,22 +19,6 @@ from edgerestore.recipe import Target
 
 JUDGED = 8
 """Pictures whose middle tile modules are judged on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a network in INT8 may lose against FP32, in dB of PSNR-Y."""
-
-    mean_drop_db: float
-    worst_drop_db: float
-
-    def hold(self, accuracy: Accuracy | None) -> bool:
-        """Whether a bundle keeps them; one that was not measured does not."""
-        return (
-            accuracy is not None
-            and accuracy.mean_drop_db <= self.mean_drop_db
-            and accuracy.worst_drop_db <= self.worst_drop_db
-        )
 
 
 def ranked_modules(
@@ -62,7 +45,7 @@ def fewest_modules(
     builder: Builder,
     target: Target,
     ranked: Sequence[Sensitivity],
-    limits: Limits,
+    limits: DropLimits,
     report: Callable[[str], None] = lambda stage: None,
 ) -> Found[Accuracy | None]:
     """Builds INT8 with more and more of ``ranked`` in float, until the limits hold.

@@ -14,8 +14,7 @@ from edgerestore.cli.options import CalibrationSet, JudgedOn, TileSide, WeightsF
 from edgerestore.cli.output import Json, console, print_json, progress, table
 
 if TYPE_CHECKING:
-    from edgerestore.build.mixed import Limits
-    from edgerestore.bundle import Accuracy
+    from edgerestore.bundle import Accuracy, DropLimits
     from edgerestore.compress.quantization.search import Found
     from edgerestore.compress.quantization.sensitivity import Sensitivity
 
@@ -56,16 +55,17 @@ def sensitivity(
     """
     from edgerestore.build.gate import ALLOWED_DROP_DB
     from edgerestore.build.job import builder_of
-    from edgerestore.build.mixed import Limits, fewest_modules, ranked_modules
+    from edgerestore.build.mixed import fewest_modules, ranked_modules
     from edgerestore.build.request import find_target, job_from
+    from edgerestore.bundle import DropLimits
     from edgerestore.files import require_writable, write_beside
 
     if out is not None:
         require_writable(out)
     mean, worst = ALLOWED_DROP_DB["int8"]
-    limits = Limits(
-        mean if max_drop_db is None else max_drop_db,
-        worst if max_worst_db is None else max_worst_db,
+    limits = DropLimits(
+        mean_drop_db=mean if max_drop_db is None else max_drop_db,
+        worst_drop_db=worst if max_worst_db is None else max_worst_db,
     )
     found = None
     # A user's own network may print; standard output is for our answer.
@@ -125,7 +125,7 @@ def _document(
     target: str,
     ranked: list[Sensitivity],
     found: Found[Accuracy | None] | None,
-    limits: Limits,
+    limits: DropLimits,
 ) -> dict[str, object]:
     document: dict[str, object] = {
         "model": model,
@@ -154,7 +154,7 @@ def _show(
     target: str,
     ranked: list[Sensitivity],
     found: Found[Accuracy | None] | None,
-    limits: Limits,
+    limits: DropLimits,
 ) -> None:
     from edgerestore.metrics import decibels
 

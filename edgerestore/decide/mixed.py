@@ -38,11 +38,10 @@ def float_sets(
     report("looking for the modules that INT8 hurts")
     ranked = mixed.ranked_modules(builder, target)
     modules = [item.module for item in ranked]
-    allowed = mixed.Limits(limits.mean_drop_db, limits.worst_drop_db)
-    if allowed.hold(accuracy):
+    if limits.hold(accuracy):
         # All of them in float would be no mixture.
         return [tuple(modules[:size]) for size in SIZES if size < len(modules)]
-    found = mixed.fewest_modules(builder, target, ranked, allowed, report).modules
+    found = mixed.fewest_modules(builder, target, ranked, limits, report).modules
     if not found:
         raise AccuracyError(
             f"INT8 misses the limits whichever of its {len(modules)} modules stay in float"

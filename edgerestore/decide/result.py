@@ -10,7 +10,7 @@ from edgerestore.bench.environment import Environment
 from edgerestore.bench.profile.groups import Group
 from edgerestore.bench.protocol import Status
 from edgerestore.bench.results import LatencyMs, Ratio
-from edgerestore.bundle import ImageScore
+from edgerestore.bundle import DropLimits, ImageScore
 from edgerestore.recipe.scalars import PrecisionName
 
 SCHEMA = 1
@@ -20,13 +20,9 @@ Keeps = Literal["yes", "no", "unsure"]
 """Whether a candidate is within the limits; what an interval straddles cannot be told."""
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(DropLimits, frozen=True, kw_only=True):
     """What a candidate must keep to be recommended."""
 
-    mean_drop_db: float
-    """PSNR-Y that it may lose against the FP32 network, in the mean over the images."""
-    worst_drop_db: float
-    """On the image that loses most."""
     latency_ms: float | None = None
     """Median of one tile. With it, the most accurate that keeps it is wanted, not the fastest."""
 

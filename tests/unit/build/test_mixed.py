@@ -8,8 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from edgerestore.build.mixed import Limits
-from edgerestore.bundle import Accuracy
+from edgerestore.bundle import Accuracy, DropLimits
 from edgerestore.models import find_model
 
 pytestmark = [
@@ -33,7 +32,7 @@ def accuracy(mean: float, worst: float) -> Accuracy:
 
 
 def test_limits_are_both_kept_or_not_at_all() -> None:
-    limits = Limits(0.03, 0.06)
+    limits = DropLimits(mean_drop_db=0.03, worst_drop_db=0.06)
     assert limits.hold(accuracy(0.03, 0.06))
     assert not limits.hold(accuracy(0.031, 0.01))
     assert not limits.hold(accuracy(-0.1, 0.07))
