@@ -20,6 +20,13 @@ ALLOWED_DROP_DB: dict[PrecisionName, tuple[float, float]] = {
 FP32 in another runtime rounds differently, and a grey level on the edge may flip.
 """
 
+CURES: dict[PrecisionName, str] = {
+    "fp32": "the runtime computes something else: tell its makers, or take another backend",
+    "fp16": "its range is enough, its rounding costs this: take FP32, or INT8 with --keep-float",
+    "bf16": "keep sensitive modules in FP32 with --keep-float",
+    "int8": "keep sensitive modules in float with --keep-float",
+}
+"""What to do about a gate that was missed."""
 MODULES_SHOWN = 8
 
 
@@ -52,14 +59,13 @@ def passes(accuracy: Accuracy) -> bool:
     )
 
 
-def verdict(name: str, accuracy: Accuracy) -> str:
+def verdict(name: str, precision: PrecisionName, accuracy: Accuracy) -> str:
     """One line on a missed gate."""
     worst = max(accuracy.images, key=lambda image: image.fp32_psnr_y_db - image.psnr_y_db)
     return (
         f"{name} misses its accuracy gate: mean drop {accuracy.mean_drop_db:.3f} dB "
         f"(allowed {accuracy.allowed_mean_drop_db}), worst {accuracy.worst_drop_db:.3f} dB on "
-        f"'{worst.name}' (allowed {accuracy.allowed_worst_drop_db}); keep sensitive modules in "
-        "float with --keep-float"
+        f"'{worst.name}' (allowed {accuracy.allowed_worst_drop_db}); {CURES[precision]}"
     )
 
 

@@ -318,7 +318,8 @@ class Builder:
                 also_float=quantizer.also_float,
             )
         return AccuracyError(
-            gate.verdict(draft.name, accuracy), gate.explanation(draft.name, accuracy, modules)
+            gate.verdict(draft.name, precision, accuracy),
+            gate.explanation(draft.name, accuracy, modules),
         )
 
     def _manifest(

@@ -249,9 +249,9 @@ def test_every_calibration_set_is_whole_and_large_enough(path: Path) -> None:
 
 def test_every_precision_has_a_gate() -> None:
     pytest.importorskip("torch")
-    from edgerestore.build.gate import ALLOWED_DROP_DB
+    from edgerestore.build.gate import ALLOWED_DROP_DB, CURES
 
-    assert set(ALLOWED_DROP_DB) == set(PRECISIONS)
+    assert set(ALLOWED_DROP_DB) == set(CURES) == set(PRECISIONS)
     assert all(0 < mean <= worst for mean, worst in ALLOWED_DROP_DB.values())
 
 
