@@ -10,7 +10,7 @@ from torch import nn
 from edgerestore.build.source import onnx_run
 from edgerestore.bundle import probe_psnr_db
 from edgerestore.compress.fp16 import analyse, fp16_from_fp32, rounded
-from edgerestore.compress.fp16.analysis import READS_IMAGE
+from edgerestore.compress.fp16.analysis import READS_IMAGE, WRITES_IMAGE
 from edgerestore.compress.fp16.graphs import FLOAT, HALF
 from edgerestore.compress.rewrites.sparse import SortedAttention
 from edgerestore.export.onnx import INPUT, OUTPUT, onnx_from_module
@@ -94,8 +94,9 @@ def test_only_what_needs_it_stays_and_the_reason_names_tensor_and_value(
     loud: onnx.ModelProto, crops: np.ndarray
 ) -> None:
     analysis = analyse(loud, crops)
-    assert set(analysis.kept) == {"first#1", "loud#1", "relu#1", "back#1"}
+    assert set(analysis.kept) == {"first#1", "loud#1", "relu#1", "back#1", "add#1"}
     assert analysis.kept["first#1"] == READS_IMAGE
+    assert analysis.kept["add#1"] == f"{WRITES_IMAGE} (behind quiet)"
     (tensor,) = next(n for n in loud.graph.node if n.name == "loud#1").output
     # A white crop is among those that are run, so that the largest value is the gain itself.
     assert "FP16 ends at 65504" in analysis.kept["relu#1"]
