@@ -115,7 +115,8 @@ def gate(
                     latency = _latency(source, limits, entries.get("latency"), report)
                 except CandidateError as error:
                     facts.insert(0, failed(str(error), wrong_output=error.wrong_output))
-                    reason = f"the candidate {'is wrong' if error.wrong_output else 'fails'}"
+                    wrong = "the candidate's output is wrong"
+                    reason = wrong if error.wrong_output else "the candidate fails"
             cpu_seconds = source.cpu_seconds
     environment = watch.finish(cpu_seconds)
     return Verdict(

@@ -91,7 +91,7 @@ def costs(macs: int) -> Costs:
 @pytest.mark.parametrize(
     ("spoilt", "check", "says", "untimed"),
     [
-        ({"error": 0.5}, "parity", "the probe gives", "the candidate is wrong"),
+        ({"error": 0.5}, "parity", "the probe gives", "output is wrong"),
         ({"mode": "sharpest"}, "execution", "onnxruntime failed opening", "the candidate fails"),
     ],
 )
