@@ -205,12 +205,14 @@ def _strip(model: onnx.ModelProto) -> None:
 
 
 def _layers(model: onnx.ModelProto) -> dict[str, str]:
-    """The innermost module that made each node's first output, as the exporter noted it.
+    """The innermost module that made each matrix product's output, as the exporter noted it.
 
     A second call of one module is noted as ``module@1``, which is the same module here.
     """
     layers = {}
     for node in model.graph.node:
+        if node.op_type != "MatMul":
+            continue
         notes = {note.key: note.value for note in node.metadata_props}
         # The last scope is the node itself.
         scopes = ast.literal_eval(notes.get(SCOPES, "[]"))[:-1]
@@ -228,7 +230,7 @@ def _name_nodes(model: onnx.ModelProto, layers: Mapping[str, str]) -> None:
     calls: Counter[str] = Counter()
     for node in model.graph.node:
         owner = next((name for name in node.input[1:] if name in weights), "")
-        layer = layers[node.output[0]] if node.op_type == "MatMul" else ""
+        layer = layers.get(node.output[0])
         kind = node.op_type.lower()
         module = owner.rpartition(".weight")[0] or (f"{layer}.{kind}" if layer else kind)
         calls[module] += 1
