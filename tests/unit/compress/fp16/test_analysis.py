@@ -36,7 +36,7 @@ class Loud(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.first(x)
-        return self.quiet(x) + self.back(torch.relu(self.loud(x)))
+        return torch.abs(self.quiet(x)) + self.back(torch.relu(self.loud(x)))
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,28 @@ def test_only_what_needs_it_stays_and_the_reason_names_tensor_and_value(
     assert settings["nodes"] == len(loud.graph.node)
     assert settings["crops"] == 5
     assert settings["summary"][0].startswith("3 Conv: first#1, ")
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_what_writes_the_image_stays_back_to_its_convolution(
+    quantized: bool, crops: np.ndarray
+) -> None:
+    kernels = {"w": np.ones((12, 3, 1, 1), np.float32), "s": 0.01}
+    nodes = [
+        helper.make_node("Conv", [X, "w"], ["inner"], name="inner"),
+        helper.make_node("DepthToSpace", ["inner"], ["wide"], name="wide", blocksize=2),
+        helper.make_node("QuantizeLinear", ["wide", "s", "z"], ["q"], name="q"),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["dq"], name="dq"),
+        helper.make_node("Conv", ["dq" if quantized else "wide", "w"], ["c"], name="last"),
+        helper.make_node("DepthToSpace", ["c"], ["moved"], name="moved", blocksize=2),
+        node("Add", ["moved", "moved"]),
+    ]
+    graph = graph_of(nodes, kernels)
+    graph.graph.initializer.append(numpy_helper.from_array(np.zeros((), np.int8), "z"))
+    kept = kept_of(graph, crops[:, :, :4, :4])
+    writers = ["last", "moved", "the_Add"]
+    assert list(kept) == (writers[1:] if quantized else writers)
+    assert all(why.startswith(WRITES_IMAGE) for why in kept.values())
 
 
 def test_values_within_the_headroom_of_overflow_count_as_overflow(crops: np.ndarray) -> None:
