@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from edgerestore.errors import BundleError, CheckFailedError
 from edgerestore.files import replacing_folder, sha256_of
+from edgerestore.metrics import psnr_db
 from edgerestore.recipe.scalars import PrecisionName
 
 SCHEMA = 1
@@ -120,6 +121,14 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     worst_drop_db: float
     allowed_mean_drop_db: float
     allowed_worst_drop_db: float
+
+    @property
+    def passes(self) -> bool:
+        """Whether both the mean and the worst image are within what is allowed."""
+        limits = DropLimits(
+            mean_drop_db=self.allowed_mean_drop_db, worst_drop_db=self.allowed_worst_drop_db
+        )
+        return limits.hold(self)
 
 
 class DropLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -291,8 +300,7 @@ def probe_psnr_db(result: NDArray[np.float32], expected: NDArray[np.float32]) ->
         raise CheckFailedError(f"output is {result.shape}, but should be {expected.shape}")
     if not np.isfinite(result).all():
         return 0.0
-    error = np.mean((result.astype(np.float64) - expected) ** 2)
-    return float(min(200.0, -10 * np.log10(max(float(error), 1e-30))))
+    return min(200.0, float(psnr_db(result, expected)))
 
 
 class _Version(msgspec.Struct):

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from edgerestore.errors import InputError, MissingPartError
 
 PEAK = 255.0
-"""All figures are of 8-bit values; PSNR's peak is 255, never the data's maximum."""
+"""Of 8-bit values: the peak of PSNR, never the data's maximum."""
+LARGEST_DB = 300.0
+"""What floats of a peak of 1 have that do not differ."""
 
 
 def luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -19,6 +21,20 @@ def luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     red, green, blue = np.moveaxis(image.astype(np.float64), -1, 0)
     weighted: NDArray[np.float64] = 65.481 * red + 128.553 * green + 24.966 * blue
     return weighted / 255.0 + 16.0
+
+
+def psnr_db(
+    result: NDArray[np.floating],
+    expected: NDArray[np.floating],
+    *,
+    axis: int | tuple[int, ...] | None = None,
+) -> NDArray[np.float64]:
+    """PSNR in dB of floats, peak 1, over all axes or those given; 300 dB at most."""
+    squares = (result.astype(np.float64) - expected) ** 2
+    decibels: NDArray[np.float64] = -10 * np.log10(
+        np.maximum(squares.mean(axis=axis), 10 ** (-LARGEST_DB / 10))
+    )
+    return decibels
 
 
 def psnr_y_db(result: NDArray[np.uint8], truth: NDArray[np.uint8], *, border: int) -> float:
@@ -74,8 +90,7 @@ def _luma_pair(
 
 
 def _psnr_db(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    mse = float(np.mean((a - b) ** 2))
-    return float("inf") if mse == 0 else float(10 * np.log10(PEAK**2 / mse))
+    return float("inf") if np.array_equal(a, b) else float(psnr_db(a / PEAK, b / PEAK))
 
 
 def _require_same_shape(result: NDArray[np.uint8], truth: NDArray[np.uint8]) -> None:

@@ -166,7 +166,7 @@ class _Seen:
     def holds(self) -> bool:
         """Whether no more is lost than is allowed; without pairs, whether it is the network."""
         accuracy = self.manifest.accuracy
-        return self.psnr_db >= UNPROVEN_FLOOR_DB if accuracy is None else gate.passes(accuracy)
+        return self.psnr_db >= UNPROVEN_FLOOR_DB if accuracy is None else accuracy.passes
 
 
 def _reshaped(spec: ModelSpec) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from edgerestore.errors import InputError
 from edgerestore.evaluation import read_pairs
+from edgerestore.metrics import psnr_db
 from edgerestore.models import SizeRule
 from edgerestore.models.user import UnitRange, first_line
 from edgerestore.recipe import NetworkSettings
@@ -29,6 +30,9 @@ RANGES = ((0.0, 1.0), (0.0, 255.0))
 
 LOWEST_PSNR_DB = 15.0
 """Of a picture, below which a network restores in neither range: its weights are made up."""
+
+MOST_PSNR_DB = 100.0
+"""What one crop adds to a mean at most: a black one that is met exactly tells little."""
 
 SMALLEST_LEAD_DB = 1.0
 """Of the better value range over the other."""
@@ -104,9 +108,9 @@ def find_value_range(
             with torch.inference_mode():
                 out = run(given)
             if scale == shipped:
-                total += _psnr_db(out, _to_network(pair.high[: side * scale, : side * scale]))
+                total += _nearness_db(out, _to_network(pair.high[: side * scale, : side * scale]))
             else:
-                total += _psnr_db(F.avg_pool2d(out, scale), given)
+                total += _nearness_db(F.avg_pool2d(out, scale), given)
         scores.append(total / len(pairs))
     best = int(np.argmax(scores))
     lead = scores[best] - scores[1 - best]
@@ -265,6 +269,5 @@ def _to_network(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(values) / 255
 
 
-def _psnr_db(result: Tensor, truth: Tensor) -> float:
-    error = float(((result.clamp(0, 1) - truth) ** 2).mean())
-    return float(-10 * np.log10(max(error, 1e-10)))
+def _nearness_db(result: Tensor, truth: Tensor) -> float:
+    return min(MOST_PSNR_DB, float(psnr_db(result.clamp(0, 1).numpy(), truth.numpy())))

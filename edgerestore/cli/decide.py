@@ -60,15 +60,15 @@ def decide(
     keeps the limits, 2 undecided, with what would tell; 3 is bad input.
     """
     from edgerestore.bench.harness import Plan
-    from edgerestore.build.gate import ALLOWED_DROP_DB
+    from edgerestore.build.gate import ALLOWED
     from edgerestore.build.request import find_target, job_from
     from edgerestore.decide import decide as measured
     from edgerestore.decide.result import Limits
 
-    mean, worst = ALLOWED_DROP_DB["int8"]
+    allowed = ALLOWED["int8"]
     limits = Limits(
-        mean_drop_db=mean if max_drop_db is None else max_drop_db,
-        worst_drop_db=worst if max_worst_db is None else max_worst_db,
+        mean_drop_db=allowed.mean_drop_db if max_drop_db is None else max_drop_db,
+        worst_drop_db=allowed.worst_drop_db if max_worst_db is None else max_worst_db,
         latency_ms=latency_ms,
     )
     with _folder(out) as folder:

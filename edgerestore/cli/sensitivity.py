@@ -53,7 +53,7 @@ def sensitivity(
     With --search, whole bundles are built and run until the loss is small enough; exit code 1
     if no number of modules in float makes it so.
     """
-    from edgerestore.build.gate import ALLOWED_DROP_DB
+    from edgerestore.build.gate import ALLOWED
     from edgerestore.build.job import builder_of
     from edgerestore.build.mixed import fewest_modules, ranked_modules
     from edgerestore.build.request import find_target, job_from
@@ -62,10 +62,10 @@ def sensitivity(
 
     if out is not None:
         require_writable(out)
-    mean, worst = ALLOWED_DROP_DB["int8"]
+    allowed = ALLOWED["int8"]
     limits = DropLimits(
-        mean_drop_db=mean if max_drop_db is None else max_drop_db,
-        worst_drop_db=worst if max_worst_db is None else max_worst_db,
+        mean_drop_db=allowed.mean_drop_db if max_drop_db is None else max_drop_db,
+        worst_drop_db=allowed.worst_drop_db if max_worst_db is None else max_worst_db,
     )
     found = None
     # A user's own network may print; standard output is for our answer.

@@ -56,11 +56,3 @@ def values_over(model: onnx.ModelProto, names: Sequence[str], crops: Crops) -> I
         found = session.run(inner, {INPUT: crop[None]}) if inner else []
         values = dict(zip(inner, found, strict=True))
         yield {INPUT: crop[None], **values} if len(inner) < len(names) else values
-
-
-def psnr_db(result: Crops, expected: Crops) -> NDArray[np.float64]:
-    """Of each crop, at a peak of 1."""
-    squares = (result.astype(np.float64) - expected) ** 2
-    error: NDArray[np.float64] = np.maximum(squares.mean(axis=(1, 2, 3)), 1e-30)
-    decibels: NDArray[np.float64] = -10 * np.log10(error)
-    return decibels

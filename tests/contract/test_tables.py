@@ -249,10 +249,10 @@ def test_every_calibration_set_is_whole_and_large_enough(path: Path) -> None:
 
 def test_every_precision_has_a_gate() -> None:
     pytest.importorskip("torch")
-    from edgerestore.build.gate import ALLOWED_DROP_DB, CURES
+    from edgerestore.build.gate import ALLOWED, CURES
 
-    assert set(ALLOWED_DROP_DB) == set(CURES) == set(PRECISIONS)
-    assert all(0 < mean <= worst for mean, worst in ALLOWED_DROP_DB.values())
+    assert set(ALLOWED) == set(CURES) == set(PRECISIONS)
+    assert all(0 < drops.mean_drop_db <= drops.worst_drop_db for drops in ALLOWED.values())
 
 
 def test_tables_are_not_empty() -> None:

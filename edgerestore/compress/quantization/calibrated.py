@@ -27,7 +27,8 @@ from edgerestore.compress.quantization.qdq import qdq_from_plan
 from edgerestore.compress.quantization.ranges import Seen, collect, mean_by_channel
 from edgerestore.compress.quantization.smoothing import smoothed
 from edgerestore.compress.quantization.steps import MOST, PAIR_MOST, Steps, steps_of
-from edgerestore.compress.running import Crops, psnr_db, run_graph
+from edgerestore.compress.running import Crops, run_graph
+from edgerestore.metrics import psnr_db
 from edgerestore.recipe import Int8Rules
 
 STRENGTHS = (0.5, 0.0)
@@ -213,5 +214,6 @@ def _telling(seen: dict[str, Seen], crops: Crops) -> Crops:
 
 
 def _tried(made: Calibrated, crops: Crops, expected: Crops) -> Trial:
-    found = psnr_db(run_graph(qdq_from_plan(made.plan(ASYMMETRIC)), crops), expected)
+    result = run_graph(qdq_from_plan(made.plan(ASYMMETRIC)), crops)
+    found = psnr_db(result, expected, axis=(1, 2, 3))
     return Trial(made.scheme, float(found.mean()), float(found.min()))

@@ -10,6 +10,7 @@ import numpy as np
 from edgerestore.compress.quantization.calibrated import Calibrated
 from edgerestore.compress.quantization.qdq import qdq_from_plan
 from edgerestore.compress.running import Crops, run_graph
+from edgerestore.metrics import psnr_db
 from edgerestore.recipe import Int8Rules
 
 
@@ -46,13 +47,14 @@ def module_sensitivities(
     found = []
     for number, module in enumerate(sorted(calls), 1):
         result = run_graph(qdq_from_plan(calibrated.plan(rules, only=module)), crops)
-        drop = None if truth is None else _psnr_db(expected, truth) - _psnr_db(result, truth)
-        found.append(Sensitivity(module, calls[module], _psnr_db(result, expected), drop))
+        drop = (
+            None if truth is None else _nearness_db(expected, truth) - _nearness_db(result, truth)
+        )
+        found.append(Sensitivity(module, calls[module], _nearness_db(result, expected), drop))
         report(number, len(calls))
     return sorted(found, key=lambda item: item.psnr_db)
 
 
-def _psnr_db(result: Crops, expected: Crops) -> float:
-    """Over all crops together, values beyond black and white cut as 8 bits cut them."""
-    clipped = np.clip(result.astype(np.float64), 0, 1) - np.clip(expected, 0, 1)
-    return float(-10 * np.log10(max(float((clipped**2).mean()), 1e-30)))
+def _nearness_db(result: Crops, expected: Crops) -> float:
+    """PSNR over all crops together, values beyond black and white cut as 8 bits cut them."""
+    return float(psnr_db(np.clip(result, 0, 1), np.clip(expected, 0, 1)))

@@ -18,7 +18,7 @@ from edgerestore.backends import find_backend
 from edgerestore.build import gate
 from edgerestore.build.job import Job
 from edgerestore.build.request import find_target, job_from
-from edgerestore.bundle import Bundle, read_bundle
+from edgerestore.bundle import Bundle, DropLimits, read_bundle
 from edgerestore.cli import main
 from edgerestore.compress.quantization.plan import Plan
 from edgerestore.compress.quantization.products import Product
@@ -92,7 +92,7 @@ def made(recipe: Path, pairs: Path, photographs: Path, tmp_path_factory) -> tupl
         f"--out={out}", "--seconds=0.3", "--threads=1", "--max-drop-db=3", "--max-worst-db=3",
     ]  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(gate.ALLOWED_DROP_DB, "int8", (-1.0, -1.0))
+        patch.setitem(gate.ALLOWED, "int8", DropLimits(mean_drop_db=-1, worst_drop_db=-1))
         patch.setenv("COLUMNS", "80")
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
