@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import msgspec
@@ -64,7 +65,7 @@ class Job:
     """Tiles that a bundle runs at once."""
     keep_float: tuple[str, ...] = ()
     keep_float_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Further modules that stay in float, by target."""
+    """Further modules that stay in float, by target or a pattern of targets."""
     choice: Choice | None = None
     """How the tile was chosen, where nobody gave it."""
     notes: tuple[str, ...] = ()
@@ -208,7 +209,8 @@ class Builder:
 
     def on(self, target: Target) -> Builder:
         """With what the job leaves in float on one target."""
-        modules = self.job.keep_float_on.get(target.name, ())
+        held = self.job.keep_float_on.items()
+        modules = tuple(m for on, given in held if fnmatchcase(target.name, on) for m in given)
         return self.keeping(modules, self.job.out) if modules else self
 
     def keeping(self, modules: tuple[str, ...], out: Path) -> Builder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -14,12 +15,12 @@ from edgerestore.build.job import Job, check_cases
 from edgerestore.build.origin import Origin, origin_of_file, origin_of_model
 from edgerestore.build.tiles import LARGEST, choose_tile
 from edgerestore.calibration import read_set
-from edgerestore.errors import InputError, RecipeError, UnknownNameError
+from edgerestore.errors import InputError, RecipeError, UnknownNameError, suggestion
 from edgerestore.evaluation import ImagePair, data_label, read_pairs
 from edgerestore.models import find_model
 from edgerestore.recipe import Budget, BuildSettings, NetworkSettings, Recipe, Target, read_toml
 from edgerestore.recipe.scalars import PrecisionName
-from edgerestore.shipped import evaluation_folder, shipped_folder, shipped_toml
+from edgerestore.shipped import evaluation_folder, shipped_folder, shipped_toml, toml_folder
 from edgerestore.tiling import DEFAULT_OVERLAP
 
 DEFAULTS = BuildSettings(targets=("x86-openvino",), precisions=("fp32", "fp16", "int8"))
@@ -66,6 +67,7 @@ def job_from(
     wanted = [_precision(precision) for precision in precisions or settings.precisions]
     cases = tuple((t, p) for t in chosen for p in wanted)
     check_cases(cases)
+    _check_names(settings, chosen)
     source = weights or (folder / recipe.weights if recipe.weights else None)
     if recipe.network:
         origin = origin_of_file(recipe.model, recipe.network, source, folder)
@@ -102,6 +104,17 @@ def find_target(name: str) -> Target:
     if target.compute_capabilities and target.backend != "tensorrt-rtx":
         raise RecipeError(f"{path}: only tensorrt-rtx takes compute_capabilities")
     return target
+
+
+def _check_names(settings: BuildSettings, chosen: Sequence[Target]) -> None:
+    """Refuses a misspelt target, whose modules would be quantized without a word."""
+    known = {path.stem for path in toml_folder("targets").glob("*.toml")}
+    known |= {Path(name).stem for name in settings.targets} | {target.name for target in chosen}
+    for pattern in settings.keep_float_on:
+        if not any(fnmatchcase(name, pattern) for name in known):
+            raise RecipeError(
+                f"[build.keep_float_on] '{pattern}' matches no target; {suggestion(pattern, known)}"
+            )
 
 
 def shipped_settings(model: str) -> BuildSettings:

@@ -35,7 +35,8 @@ class BuildSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     keep_float: tuple[str, ...] = ()
     """Further modules kept out of INT8, as patterns such as ``blocks.0.low.*``."""
     keep_float_on: dict[str, tuple[str, ...]] = {}
-    """Still further ones, by target, where its rules are harder on the network."""
+    """Still further ones, by target or a pattern such as ``*-tensorrt``, where a target's rules
+    are harder on the network."""
 
 
 class Int8Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -89,13 +89,18 @@ class Analysis:
         }
 
     def summary(self) -> list[str]:
-        """One line for each kind of operator that stays, with the first one's reason."""
+        """One line for each kind of operator that stays, with the first one's reason.
+
+        What reads the image is one kind, and what writes it another.
+        """
         kinds: dict[str, list[str]] = {}
         for name, kind in self.operators.items():
-            kinds.setdefault(kind, []).append(name)
+            ends = (end for end in (READS_IMAGE, WRITES_IMAGE) if self.kept[name].startswith(end))
+            kinds.setdefault(next(ends, kind), []).append(name)
         return [
-            f"{len(names)} {kind}: {names[0]}, {self.kept[names[0]]}"
-            for kind, names in sorted(kinds.items(), key=lambda item: -len(item[1]))
+            f"{len(names)} {', '.join(dict.fromkeys(self.operators[name] for name in names))}: "
+            f"{names[0]}, {self.kept[names[0]]}"
+            for names in sorted(kinds.values(), key=len, reverse=True)
         ]
 
 

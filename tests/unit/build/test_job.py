@@ -25,7 +25,7 @@ from edgerestore.build.request import find_target, job_from
 from edgerestore.bundle import Bundle, probe_psnr_db, read_bundle
 from edgerestore.cli.build import fp16_notes, int8_notes
 from edgerestore.compress.fp16.analysis import READS_IMAGE, WRITES_IMAGE
-from edgerestore.errors import AccuracyError, InputError
+from edgerestore.errors import AccuracyError, InputError, RecipeError
 from edgerestore.files import sha256_of
 from edgerestore.shipped import toml_folder
 
@@ -242,7 +242,7 @@ def test_recipe_keeps_modules_in_float_on_one_target_alone(
         precisions = ["int8"]
         tile = {TILE}
         keep_float = {list(KEEP)}
-        keep_float_on = {{ jetson-tensorrt = ["transformer.q"] }}
+        keep_float_on = {{ "jetson-*" = ["transformer.q"] }}
         """
     )
     given = {"targets": None, "precisions": None, "weights": None, "tile": None}
@@ -264,6 +264,9 @@ def test_recipe_keeps_modules_in_float_on_one_target_alone(
     )  # fmt: skip
     with pytest.raises(InputError, match=r"'transfomer\.q' matches no module"):
         build_bundles([job])
+    recipe.write_text(wrong.replace('"jetson-*"', '"jetson-tensorrr"'))
+    with pytest.raises(RecipeError, match=r"'jetson-tensorrr' matches no target; did you mean 'je"):
+        job_from(str(recipe), **given, out=tmp_path / "third")
 
 
 def test_int8_bundles_hold_the_ranges_that_they_were_made_from(built: dict[str, Bundle]) -> None:

@@ -106,7 +106,8 @@ def test_only_what_needs_it_stays_and_the_reason_names_tensor_and_value(
     assert settings["kept"] == analysis.kept
     assert settings["nodes"] == len(loud.graph.node)
     assert settings["crops"] == 5
-    assert settings["summary"][0].startswith("3 Conv: first#1, ")
+    assert settings["summary"][0].startswith("2 Conv: loud#1, ")
+    assert f"1 Conv: first#1, {READS_IMAGE}" in settings["summary"]
 
 
 @pytest.mark.parametrize("quantized", [False, True])
