@@ -154,7 +154,19 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _cases(targets: Sequence[str], precisions: Sequence[str]) -> list[Case]:
-    return [(t, p) for t in targets for p in precisions if p in _target(t).precisions]
+    """Without BF16 on a CPU that has none: its figures would be FP32's under another name."""
+    return [
+        (target.name, precision)
+        for target in map(_target, targets)
+        for precision in precisions
+        if precision in target.precisions and not (precision == "bf16" and _lacks_bf16(target))
+    ]
+
+
+def _lacks_bf16(target: Target) -> bool:
+    from edgerestore.backends import find_backend
+
+    return bool(find_backend(target.backend).lacks(target.device, target.options["bf16"]))
 
 
 def _target(name: str) -> Target:
