@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from arguments import exit_after
 
 from edgerestore.files import sha256_of, write_beside
 from edgerestore.models import MODELS, ModelSpec
@@ -167,4 +168,4 @@ def _measure(spec: ModelSpec, data: Path) -> list[Row]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_after(main)

@@ -7,12 +7,11 @@ writes a result file. What is compared is the time of a tile: ratios are per pix
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 
 import msgspec
-from arguments import parser_of_models
+from arguments import exit_after, parser_of_models
 from documents import read_document, write_document
 
 from edgerestore.bench.bundles import bench_bundles
@@ -65,4 +64,4 @@ def _show(model: str, results: Results) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_after(main)

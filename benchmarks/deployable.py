@@ -8,13 +8,12 @@ against PyTorch's in FP32 before it is timed.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 
 import msgspec
 import peers
-from arguments import parser_of_models
+from arguments import exit_after, parser_of_models
 from documents import read_document, write_document
 
 from edgerestore.bench.environment import Watch, warnings
@@ -115,4 +114,4 @@ def _show(model: str, results: Results) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_after(main)

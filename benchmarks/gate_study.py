@@ -28,6 +28,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from arguments import exit_after
 from gate_habits import HABITS
 from gate_plot import write_plot
 from noisy_machine import HARSH, QUIET, SECOND_LOAD, SHARED, NoisyMachine
@@ -325,4 +326,4 @@ def _show(rows: Sequence[Rates]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_after(main)

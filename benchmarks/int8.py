@@ -12,7 +12,6 @@ well, as a peer may be fast and wrong, or exact and slow.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import msgspec
 import peer_files
 import peers
+from arguments import exit_after
 from documents import read_document, write_document
 from int8_plot import drops, write_plot
 
@@ -325,4 +325,4 @@ def beside_peers(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_after(main)

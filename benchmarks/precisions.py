@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from arguments import exit_after
 from documents import read_document, write_document
 
 from edgerestore.bench.environment import Environment, Watch
@@ -163,4 +163,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_after(main)

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 import tempfile
 from pathlib import Path
 
 import msgspec
+from arguments import exit_after
 from pruning_plot import write_plot
 
 from edgerestore.bench.bundles import protocol_of, worker_command
@@ -199,4 +199,4 @@ def _difference(one: float | None, other: float | None) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_after(main)

@@ -8,12 +8,11 @@ run for each bundle, and writes a result file.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
 import msgspec
-from arguments import parser_of_models
+from arguments import exit_after, parser_of_models
 from documents import read_document, write_document
 
 from edgerestore.bench.environment import Watch, warnings
@@ -85,4 +84,4 @@ def _show(name: str, results: Results) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_after(main)

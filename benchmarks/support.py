@@ -33,6 +33,7 @@ from typing import IO, TYPE_CHECKING, Any, get_args
 
 import msgspec
 import numpy as np
+from arguments import exit_after
 from numpy.typing import NDArray
 from support_results import (
     COMPILED,
@@ -379,4 +380,4 @@ def _peak_gib() -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_after(main)

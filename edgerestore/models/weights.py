@@ -193,7 +193,10 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+        cure = (
+            "; 'edgerestore import-weights' converts it" if path.suffix in (".pth", ".pt") else ""
+        )
+        raise CheckpointError(f"{path}: not a safetensors file: {error}{cure}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 

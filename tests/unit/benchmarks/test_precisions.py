@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -40,3 +42,13 @@ def test_a_table_makes_what_misses_its_aim_bold(precisions: ModuleType) -> None:
     heads, _, line = precisions.table(rows).splitlines()
     assert heads.count("|") == line.count("|")
     assert line.count("**0.500/1.000**") == sum(row.precision == "int8" for row in rows) == 3
+
+
+def test_a_refusal_is_one_line(tmp_path: Path) -> None:
+    line = [BENCHMARKS / "precisions.py", "esrt_x3", "--weights", "gone", "--out", "new.json"]
+    done = subprocess.run(
+        [sys.executable, *line], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == "precisions.py: gone: no such weights file\n"
+    assert not list(tmp_path.iterdir())

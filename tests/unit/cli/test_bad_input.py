@@ -77,6 +77,7 @@ FILES = {
     "device.toml": 'name = "device"\nbackend = "openvin"\n',
     "set.toml": 'name = "set"\nfoldr = "."\n',
     "text.safetensors": "<html>404</html>\n" * 9,
+    "authors.pth": "PK\x03\x04 as torch.save writes\n" * 9,
 }
 
 BUILD: dict[str, tuple[str, str]] = {
@@ -133,6 +134,10 @@ BUILD: dict[str, tuple[str, str]] = {
     "output is a file": ("esrt_s_x2 --out key.toml", "key.toml: cannot be written"),
     "output below a file": ("esrt_s_x2 --out key.toml/a/b", "key.toml is no folder"),
     "weights are text": ("esrt_s_x2 --weights text.safetensors", "not a safetensors file"),
+    "weights as authors share them": (
+        "esrt_s_x2 --weights authors.pth",
+        "; 'edgerestore import-weights' converts it",
+    ),
     "weights of another model": ("esrt_x2 --weights {weights}", "holds weights of 'esrt_s_x2'"),
     "weights not finite": ("esrt_s_x2 --weights {nan}", "'head.weight' holds NaN or infinity"),
 }
