@@ -135,8 +135,7 @@ def test_committed_result_holds_every_network(support: ModuleType) -> None:
     results = support.read_results(support.RESULTS)
     measured = {name for name, spec in MODELS.items() if not spec.tasks} - set(support.LEFT_OUT)
     assert set(results) >= measured
-    # BF16 is not measured on a CPU that has none.
-    cases = support._cases(list(support.TARGETS), ["fp32", "fp16", "int8"])
+    cases = support._cases(list(support.TARGETS), list(support.PRECISIONS))
     for name in measured:
         assert all(results[name].row(*case) for case in cases), name
         assert not support.problems(results[name])
