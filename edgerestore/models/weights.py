@@ -25,6 +25,7 @@ from edgerestore.models.widths import Widths
 FORMAT = "edgerestore-weights-1"
 MAX_FILE_BYTES = 2 << 30
 MAX_NAMES_SHOWN = 4
+CONVERTS = "'edgerestore import-weights' converts it"
 
 Shape = tuple[int, ...]
 
@@ -193,9 +194,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except SafetensorError as error:
-        cure = (
-            "; 'edgerestore import-weights' converts it" if path.suffix in (".pth", ".pt") else ""
-        )
+        cure = f"; {CONVERTS}" if path.suffix in (".pth", ".pt") else ""
         raise CheckpointError(f"{path}: not a safetensors file: {error}{cure}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -207,9 +206,7 @@ def _metadata(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
     except ValueError as error:
         raise CheckpointError(f"{path}: damaged: its header is not JSON: {error}") from error
     if header.get("format") != FORMAT or not isinstance(metadata, dict):
-        raise CheckpointError(
-            f"{path}: not written by edgerestore; 'edgerestore import-weights' converts it"
-        )
+        raise CheckpointError(f"{path}: not written by edgerestore; {CONVERTS}")
     return metadata
 
 
