@@ -289,7 +289,7 @@ def _show(
             f"  {part['name']}: {part['gmacs']:.2f} GMACs at {100 * part['median']:.0f} % of "
             f"{part['peak_gmacs_per_s']:.0f} GMAC/s, the peak in {part['precision']}"
         )
-    goals = []
+    goals: list[tuple[str, bool]] = []
     for name, goal in GOALS.get(model, {}).items():
         seen = f"{factors[name]:.2f}" if name in factors else "not timed"
         goals.append((f"{name}: {seen} of at least {goal}", factors.get(name, 0.0) >= goal))
