@@ -289,13 +289,13 @@ def _show(
             f"  {part['name']}: {part['gmacs']:.2f} GMACs at {100 * part['median']:.0f} % of "
             f"{part['peak_gmacs_per_s']:.0f} GMAC/s, the peak in {part['precision']}"
         )
-    goals: list[tuple[str, bool]] = []
+    goals = []
     for name, goal in GOALS.get(model, {}).items():
         seen = f"{factors[name]:.2f}" if name in factors else "not timed"
         goals.append((f"{name}: {seen} of at least {goal}", factors.get(name, 0.0) >= goal))
     goals += beside_peers(factors, accuracy)
-    for goal, reached in goals:
-        print(f"  goal {goal}: {'reached' if reached else 'MISSED'}")
+    for said, reached in goals:
+        print(f"  goal {said}: {'reached' if reached else 'MISSED'}")
     return all(reached for _, reached in goals)
 
 
