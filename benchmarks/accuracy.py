@@ -16,8 +16,8 @@ import msgspec
 from arguments import exit_after
 
 from edgerestore.files import sha256_of, write_beside
-from edgerestore.models import MODELS, ModelSpec
-from edgerestore.models.spec import SHIPPED_WEIGHTS
+from edgerestore.networks import MODELS, ModelSpec
+from edgerestore.networks.spec import SHIPPED_WEIGHTS
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
 RGB = "Kodak24"
@@ -136,7 +136,7 @@ def _arguments() -> argparse.Namespace:
 def _measure(spec: ModelSpec, data: Path) -> list[Row]:
     import torch
 
-    from edgerestore.models.weights import load_network
+    from edgerestore.networks.weights import load_network
     from edgerestore.recipe import Recipe, read_toml
     from edgerestore.shipped import shipped_toml
     from edgerestore.train.validation import validation_set

@@ -25,8 +25,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from edgerestore.compress.rewrites import deployable
 from edgerestore.export.onnx import plain_onnx_from_module, save_onnx
 from edgerestore.files import write_beside
-from edgerestore.models import build_network, find_model
-from edgerestore.models.esrt import EfficientTransformer
+from edgerestore.networks import build_network, find_model
+from edgerestore.networks.esrt import EfficientTransformer
 
 MODEL = "esrt_x4"
 PAPER_RATIO = 16_057 / 4_191

@@ -17,8 +17,8 @@ from documents import read_document, write_document
 from edgerestore.bench.bundles import bench_bundles
 from edgerestore.bench.harness import Plan
 from edgerestore.bench.results import Results
-from edgerestore.build import build_bundles
-from edgerestore.build.request import job_from
+from edgerestore.pipeline import build_bundles
+from edgerestore.pipeline.request import job_from
 
 RESULTS = Path(__file__).parent / "results" / "batches.json"
 MODELS = ("esrt_s_x2", "esrt_s_x4", "drt_s", "drsformer_s", "ipt_s_x2")

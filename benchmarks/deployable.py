@@ -69,8 +69,8 @@ def _prepare(folder: Path, model: str, threads: int) -> tuple[list[Candidate], d
     from edgerestore.calibration import crops, read_set
     from edgerestore.compress.rewrites import deployable
     from edgerestore.export.onnx import onnx_from_module, plain_onnx_from_module, save_onnx
-    from edgerestore.models import build_network, find_model
-    from edgerestore.models.weights import save_weights
+    from edgerestore.networks import build_network, find_model
+    from edgerestore.networks.weights import save_weights
 
     torch.manual_seed(0)
     spec = find_model(model)

@@ -30,12 +30,12 @@ from edgerestore.bench.peaks.serving import command
 from edgerestore.bench.peaks.sizes import MACS
 from edgerestore.bench.results import Costs, Result, Results, ratios_of, result_of
 from edgerestore.bench.roofline import billions_per_s, fraction_of
-from edgerestore.build import gate
-from edgerestore.build.counting import count_work
 from edgerestore.bundle import Accuracy
 from edgerestore.errors import CheckFailedError
 from edgerestore.evaluation import data_label, protocol
-from edgerestore.models import build_network, find_model
+from edgerestore.networks import build_network, find_model
+from edgerestore.pipeline import gate
+from edgerestore.pipeline.counting import count_work
 from edgerestore.tiling import DEFAULT_OVERLAP
 
 RESULTS = Path(__file__).parent / "results"

@@ -25,7 +25,7 @@ from edgerestore.recipe.scalars import PrecisionName
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgerestore.build.job import Builder
+    from edgerestore.pipeline.job import Builder
 
 CROPS = 24
 """Of a paper configuration: with more, the largest would take each tool hours."""
@@ -84,8 +84,8 @@ class Network:
         import torch
 
         from edgerestore.calibration import crops, read_set
-        from edgerestore.models import build_network, find_model
-        from edgerestore.models.weights import load_network
+        from edgerestore.networks import build_network, find_model
+        from edgerestore.networks.weights import load_network
 
         torch.manual_seed(0)
         self.folder, self.spec = folder, find_model(model)
@@ -103,7 +103,7 @@ class Network:
 
     def write_weights(self, path: Path) -> None:
         """For PyTorch, eager and compiled, and for our build."""
-        from edgerestore.models.weights import save_weights
+        from edgerestore.networks.weights import save_weights
 
         save_weights(path, self.spec, self.network.state_dict(), {})
 
@@ -115,7 +115,7 @@ class Network:
 
     def write_ours(self, path: Path, target: str, precision: PrecisionName) -> None:
         """As 'edgerestore build' does, kept whatever it loses."""
-        from edgerestore.build.request import find_target
+        from edgerestore.pipeline.request import find_target
 
         chosen = find_target(target)
         bundle = self._builder.on(chosen).build(chosen, precision)
@@ -123,9 +123,9 @@ class Network:
 
     @functools.cached_property
     def _builder(self) -> Builder:
-        from edgerestore.build.job import builder_of
-        from edgerestore.build.request import job_from
         from edgerestore.calibration import CalibrationImages
+        from edgerestore.pipeline.job import builder_of
+        from edgerestore.pipeline.request import job_from
 
         job = job_from(
             self.spec.name,

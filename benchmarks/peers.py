@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import torch
 
     from edgerestore.evaluation import ImagePair, Score
-    from edgerestore.models import ModelSpec
+    from edgerestore.networks import ModelSpec
 
 FLOOR_DB = 15.0
 """Of any candidate to FP32; a broken graph lies below. The parity reached stands beside each
@@ -126,7 +126,7 @@ def _serve(given: argparse.Namespace) -> None:
 def _scored(given: argparse.Namespace) -> list[Score]:
     """By the protocol of 'edgerestore build'."""
     from edgerestore.evaluation import evaluate
-    from edgerestore.models import find_model
+    from edgerestore.networks import find_model
     from edgerestore.tiling import DEFAULT_OVERLAP
 
     spec = find_model(given.model)
@@ -162,8 +162,8 @@ def _torch(given: argparse.Namespace, *, fused: bool, deployable: bool) -> Opene
 
 
 def _network(given: argparse.Namespace) -> torch.nn.Module:
-    from edgerestore.models import find_model
-    from edgerestore.models.weights import load_network
+    from edgerestore.networks import find_model
+    from edgerestore.networks.weights import load_network
 
     return load_network(find_model(given.model), given.file)
 

@@ -21,11 +21,11 @@ from arguments import exit_after
 from documents import read_document, write_document
 
 from edgerestore.bench.environment import Environment, Watch
-from edgerestore.build.gate import ALLOWED
-from edgerestore.build.job import builder_of
-from edgerestore.build.request import job_from
 from edgerestore.bundle import Accuracy, DropLimits
-from edgerestore.models import MODELS
+from edgerestore.networks import MODELS
+from edgerestore.pipeline.gate import ALLOWED
+from edgerestore.pipeline.job import builder_of
+from edgerestore.pipeline.request import job_from
 from edgerestore.recipe.scalars import PrecisionName
 
 RESULTS = Path(__file__).parent / "results" / "precisions.json"

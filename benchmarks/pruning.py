@@ -98,7 +98,7 @@ def _arguments() -> argparse.Namespace:
 
 def _measure(run: Path, given: argparse.Namespace) -> Curve:
     from edgerestore.compress.pruning.rounds import JOURNAL, Journal
-    from edgerestore.models.weights import metadata_in
+    from edgerestore.networks.weights import metadata_in
 
     journal = msgspec.json.decode((run / JOURNAL).read_bytes(), type=Journal)
     plan, threads = Plan(seconds=given.seconds), given.threads
@@ -146,8 +146,8 @@ def _measure(run: Path, given: argparse.Namespace) -> Curve:
 
 
 def _build(model: str, weights: Path, out: Path, given: argparse.Namespace) -> list[Bundle]:
-    from edgerestore.build import build_bundles
-    from edgerestore.build.request import job_from
+    from edgerestore.pipeline import build_bundles
+    from edgerestore.pipeline.request import job_from
 
     print(f"building {weights}", flush=True)
     job = job_from(

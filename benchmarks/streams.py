@@ -19,8 +19,8 @@ from edgerestore.bench.environment import Watch, warnings
 from edgerestore.bench.harness import Candidate, Plan, cpu_seconds, measure
 from edgerestore.bench.picture import command, shipped_picture
 from edgerestore.bench.results import Costs, Results, ratios_of, result_of
-from edgerestore.build import build_bundles
-from edgerestore.build.request import job_from
+from edgerestore.pipeline import build_bundles
+from edgerestore.pipeline.request import job_from
 from edgerestore.restoration import streams_for
 
 RESULTS = Path(__file__).parent / "results" / "streams.json"

@@ -49,14 +49,14 @@ from support_results import (
 )
 
 from edgerestore import bundle as bundles
-from edgerestore.models import MODELS, ModelSpec, find_model
+from edgerestore.networks import MODELS, ModelSpec, find_model
 from edgerestore.recipe.scalars import PrecisionName
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgerestore.build.emit import Emitter
-    from edgerestore.build.source import Source
+    from edgerestore.pipeline.emit import Emitter
+    from edgerestore.pipeline.source import Source
     from edgerestore.recipe import Target
 
 RESULTS = Path(__file__).parent / "results" / "support.json"
@@ -171,7 +171,7 @@ def _lacks_bf16(target: Target) -> bool:
 
 
 def _target(name: str) -> Target:
-    from edgerestore.build.request import find_target
+    from edgerestore.pipeline.request import find_target
 
     target = find_target(name)
     if target.compute_capabilities:
@@ -231,9 +231,9 @@ def _own_stdout() -> IO[bytes]:
 
 
 def _measure(name: str, cases: list[Case], out: IO[bytes]) -> None:
-    from edgerestore.build.emit import Emitter
-    from edgerestore.build.quantizing import Calibration, Quantizer
     from edgerestore.errors import EdgeRestoreError
+    from edgerestore.pipeline.emit import Emitter
+    from edgerestore.pipeline.quantizing import Calibration, Quantizer
 
     def tell(what: object) -> None:
         out.write(msgspec.json.encode(what) + b"\n")
@@ -273,8 +273,8 @@ def network_of(spec: ModelSpec) -> nn.Module:
     """With the shipped weights where there are some, else with random ones."""
     import torch
 
-    from edgerestore.models import build_network
-    from edgerestore.models.weights import load_network
+    from edgerestore.networks import build_network
+    from edgerestore.networks.weights import load_network
 
     if spec.weights:
         return load_network(spec, spec.weights)
@@ -306,7 +306,7 @@ def _crops(tile: int) -> Tiles:
 def _prepared(
     spec: ModelSpec, network: nn.Module, probe: Tiles, report: Callable[[str], None]
 ) -> Source:
-    from edgerestore.build.source import prepare
+    from edgerestore.pipeline.source import prepare
     from edgerestore.tiling import DEFAULT_OVERLAP
 
     return prepare(spec, network, probe, [], tile=spec.tile, overlap=DEFAULT_OVERLAP, report=report)
@@ -321,9 +321,9 @@ def _row(
 ) -> Row:
     from edgerestore.backends import find_backend
     from edgerestore.backends.base import open_session
-    from edgerestore.build.draft import draft_manifest
-    from edgerestore.build.source import onnx_run
-    from edgerestore.build.tiles import VALUE_BYTES
+    from edgerestore.pipeline.draft import draft_manifest
+    from edgerestore.pipeline.source import onnx_run
+    from edgerestore.pipeline.tiles import VALUE_BYTES
 
     clock = time.perf_counter()
     row = Row(target=target.name, precision=precision, status=REFUSED)

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import msgspec
 
 from edgerestore.files import write_beside
-from edgerestore.models import MODELS
+from edgerestore.networks import MODELS
 from edgerestore.recipe.scalars import PrecisionName
 
 TARGETS = {

@@ -19,17 +19,17 @@ from edgerestore.bench.bundles import bench_bundles
 from edgerestore.bench.harness import Plan
 from edgerestore.bench.profile import Profile, profile_bundle
 from edgerestore.bench.results import Results, write_results
-from edgerestore.build import build_bundles
-from edgerestore.build.request import find_target, job_from
 from edgerestore.bundle import Bundle, read_bundle
 from edgerestore.checking import check_bundle
-from edgerestore.decide.accuracy import drop_of
-from edgerestore.decide.choice import Option
-from edgerestore.decide.words import FLOAT_LABELS, INT8, int8_pays
+from edgerestore.decision.accuracy import drop_of
+from edgerestore.decision.choice import Option
+from edgerestore.decision.words import FLOAT_LABELS, INT8, int8_pays
 from edgerestore.errors import MissingPartError
 from edgerestore.evaluation import ImagePair, read_pairs
 from edgerestore.files import replacing, write_beside
-from edgerestore.models import find_model
+from edgerestore.networks import find_model
+from edgerestore.pipeline import build_bundles
+from edgerestore.pipeline.request import find_target, job_from
 from edgerestore.recipe import Target
 from edgerestore.recipe.scalars import PrecisionName
 from edgerestore.report.differences import Difference, difference

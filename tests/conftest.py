@@ -73,7 +73,7 @@ def filled_values(name: str, shape: tuple[int, ...]) -> np.ndarray:
 def filled_network() -> Callable[[str], nn.Module]:
     """Builds a model's reference form with weights that depend on their names alone."""
     torch = pytest.importorskip("torch")
-    from edgerestore.models import build_network, find_model
+    from edgerestore.networks import build_network, find_model
 
     def build(model: str) -> nn.Module:
         network = build_network(find_model(model)).requires_grad_(False)
@@ -95,8 +95,8 @@ def evaluation_folder() -> Path:
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory, filled_network: Callable[[str], nn.Module]) -> Path:
     """Made-up weights of esrt_s_x2, in the file that builds take."""
-    from edgerestore.models import find_model
-    from edgerestore.models.weights import save_weights
+    from edgerestore.networks import find_model
+    from edgerestore.networks.weights import save_weights
 
     path: Path = tmp_path_factory.mktemp("weights") / "w.safetensors"
     state = filled_network("esrt_s_x2").state_dict()

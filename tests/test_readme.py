@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgerestore.models.user import call_factory
+from edgerestore.networks.user import call_factory
 
 ROOT = Path(__file__).parent.parent
 NOT_HERE = {"demo": "takes minutes; 'make demo' runs it"}

@@ -18,10 +18,10 @@ ROOT = Path(__file__).parent.parent
 PROBE = """
 import importlib, pkgutil, sys
 import edgerestore
-HOST = ("build", "compress", "decide", "demo", "export", "train", "models.checkpoints",
-        "models.drsformer", "models.drt", "models.esrt", "models.ipt", "models.layers",
-        "models.pruned", "models.recursion", "models.sizing", "models.user", "models.weights",
-        "models.widths")
+HOST = ("pipeline", "compress", "decision", "demo", "export", "train", "networks.checkpoints",
+        "networks.drsformer", "networks.drt", "networks.esrt", "networks.ipt", "networks.layers",
+        "networks.pruned", "networks.recursion", "networks.sizing", "networks.user", "networks.weights",
+        "networks.widths")
 def is_host(name):
     inner = name.removeprefix("edgerestore.")
     return any(inner == host or inner.startswith(host + ".") for host in HOST)
@@ -32,7 +32,7 @@ for name in device:
     importlib.import_module(name)
 pulled = {"torch", "onnx", "openvino", "onnxruntime", "nncf"} & set(sys.modules)
 assert not pulled, f"device ring pulled in {pulled}"
-from edgerestore.models import find_model
+from edgerestore.networks import find_model
 from edgerestore.shipped import shipped_folder
 for kind in ("targets", "recipes", "calibration"):
     assert any(shipped_folder(kind).iterdir()), kind

@@ -15,8 +15,8 @@ from edgerestore.cli.options import CalibrationSet, WeightsFile
 from edgerestore.cli.output import Json, console, print_json, progress, table
 
 if TYPE_CHECKING:
-    from edgerestore.build import Job
     from edgerestore.bundle import Bundle
+    from edgerestore.pipeline import Job
 
     BuildBundles = Callable[[list[Job], Callable[[str], None]], list[Bundle]]
 
@@ -158,8 +158,8 @@ def build(
     """Builds, verifies and seals one bundle for each target, precision and depth."""
     import functools
 
-    from edgerestore.build import build_bundles
-    from edgerestore.build.request import job_from
+    from edgerestore.pipeline import build_bundles
+    from edgerestore.pipeline.request import job_from
     from edgerestore.recipe import Budget
 
     facts = {

@@ -10,7 +10,7 @@ import typer
 from edgerestore.cli.output import Json, console, count, print_json, table
 
 if TYPE_CHECKING:
-    from edgerestore.models import ModelSpec
+    from edgerestore.networks import ModelSpec
 
 COST_FIELDS = ("macs", "activations", "attention_score_bytes", "nodes", "not_counted")
 
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def models(json: Json = False) -> None:
     """Lists the models with their size and cost."""
-    from edgerestore.models import MODELS
+    from edgerestore.networks import MODELS
 
     if json:
         print_json([_model_facts(spec) for spec in MODELS.values()])

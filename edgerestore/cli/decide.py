@@ -16,8 +16,8 @@ from edgerestore.cli.options import CalibrationSet, JudgedOn, Threads, TileSide,
 from edgerestore.cli.output import PROGRESS_STEPS, Json, console, print_json, progress, table
 
 if TYPE_CHECKING:
-    from edgerestore.decide.decision import Decided
-    from edgerestore.decide.result import Candidate, Decision
+    from edgerestore.decision.decision import Decided
+    from edgerestore.decision.result import Candidate, Decision
 
 EXIT_CODES = {"decided": 0, "none keeps the limits": 1, "undecided": 2}
 
@@ -60,10 +60,10 @@ def decide(
     keeps the limits, 2 undecided, with what would tell; 3 is bad input.
     """
     from edgerestore.bench.harness import Plan
-    from edgerestore.build.gate import ALLOWED
-    from edgerestore.build.request import find_target, job_from
-    from edgerestore.decide import decide as measured
-    from edgerestore.decide.result import Limits
+    from edgerestore.decision import decide as measured
+    from edgerestore.decision.result import Limits
+    from edgerestore.pipeline.gate import ALLOWED
+    from edgerestore.pipeline.request import find_target, job_from
 
     allowed = ALLOWED["int8"]
     limits = Limits(
@@ -117,7 +117,7 @@ def _folder(out: Path | None) -> Iterator[Path]:
 def _write(out: Path, found: Decided) -> None:
     import msgspec
 
-    from edgerestore.decide.page import write_page
+    from edgerestore.decision.page import write_page
     from edgerestore.files import write_beside
 
     data = msgspec.json.format(msgspec.json.encode(found.decision), indent=2)
@@ -126,7 +126,7 @@ def _write(out: Path, found: Decided) -> None:
 
 
 def _show(decision: Decision, out: Path | None) -> None:
-    from edgerestore.decide.page import headline
+    from edgerestore.decision.page import headline
 
     to = console()
     limits = decision.limits

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgerestore.models import ModelSpec
+    from edgerestore.networks import ModelSpec
     from edgerestore.recipe import Recipe
     from edgerestore.recipe.training import TrainSettings
 
@@ -31,7 +31,7 @@ def read_training(name: str) -> Training:
     Raises RecipeError where it has no ``[train]`` table, UnknownNameError for an unknown model.
     """
     from edgerestore.errors import RecipeError
-    from edgerestore.models import find_model
+    from edgerestore.networks import find_model
     from edgerestore.recipe import Recipe, read_toml
     from edgerestore.shipped import shipped_toml
 

@@ -71,7 +71,7 @@ def report(
 
 def _take_decision(document: dict[str, Any], read: Read) -> list[Environment]:
     """Here, as it is the host ring that decides, and others need not import it."""
-    from edgerestore.decide.shown import take_decision
+    from edgerestore.decision.shown import take_decision
 
     return take_decision(document, read)
 

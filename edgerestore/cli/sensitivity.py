@@ -53,12 +53,12 @@ def sensitivity(
     With --search, whole bundles are built and run until the loss is small enough; exit code 1
     if no number of modules in float makes it so.
     """
-    from edgerestore.build.gate import ALLOWED
-    from edgerestore.build.job import builder_of
-    from edgerestore.build.mixed import fewest_modules, ranked_modules
-    from edgerestore.build.request import find_target, job_from
     from edgerestore.bundle import DropLimits
     from edgerestore.files import require_writable, write_beside
+    from edgerestore.pipeline.gate import ALLOWED
+    from edgerestore.pipeline.job import builder_of
+    from edgerestore.pipeline.mixed import fewest_modules, ranked_modules
+    from edgerestore.pipeline.request import find_target, job_from
 
     if out is not None:
         require_writable(out)

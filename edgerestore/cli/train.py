@@ -14,7 +14,7 @@ from edgerestore.cli.output import Json, console, print_json, progress
 from edgerestore.cli.recipes import read_training
 
 if TYPE_CHECKING:
-    from edgerestore.models import ModelSpec
+    from edgerestore.networks import ModelSpec
     from edgerestore.recipe.training import TrainSettings
 
 
@@ -70,9 +70,9 @@ def import_weights(
 ) -> None:
     """Converts an authors' checkpoint into weights of this package; runs nothing in it."""
     from edgerestore.errors import InputError
-    from edgerestore.models import find_model
-    from edgerestore.models.checkpoints import import_checkpoint
-    from edgerestore.models.weights import save_weights
+    from edgerestore.networks import find_model
+    from edgerestore.networks.checkpoints import import_checkpoint
+    from edgerestore.networks.weights import save_weights
 
     spec = find_model(model)
     if out.suffix != ".safetensors":

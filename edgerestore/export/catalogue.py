@@ -15,8 +15,8 @@ from edgerestore.compress.rewrites import deployable
 from edgerestore.export.cost import costs_of_graph
 from edgerestore.export.onnx import onnx_from_module
 from edgerestore.files import write_beside
-from edgerestore.models import MODELS, ModelSpec, build_network, find_model
-from edgerestore.models.spec import COSTS, ModelCosts
+from edgerestore.networks import MODELS, ModelSpec, build_network, find_model
+from edgerestore.networks.spec import COSTS, ModelCosts
 
 
 def count(spec: ModelSpec) -> ModelCosts:

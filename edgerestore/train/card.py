@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from edgerestore.files import write_beside
-from edgerestore.models import ModelSpec
-from edgerestore.models.weights import load_weights
+from edgerestore.networks import ModelSpec
+from edgerestore.networks.weights import load_weights
 from edgerestore.recipe.card import Card
 
 

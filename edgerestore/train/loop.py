@@ -13,8 +13,8 @@ import torch
 
 from edgerestore.compress.pruning.sparsity import sparsify
 from edgerestore.errors import InputError
-from edgerestore.models import ModelSpec, build_network
-from edgerestore.models.weights import save_weights
+from edgerestore.networks import ModelSpec, build_network
+from edgerestore.networks.weights import save_weights
 from edgerestore.recipe.training import TrainSettings
 from edgerestore.train.data.crops import Batch, TrainingData
 from edgerestore.train.data.loader import batches

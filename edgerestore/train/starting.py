@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from edgerestore.errors import CheckpointError
 from edgerestore.files import sha256_of
-from edgerestore.models import MODELS, ModelSpec, find_model
-from edgerestore.models.weights import (
+from edgerestore.networks import MODELS, ModelSpec, find_model
+from edgerestore.networks.weights import (
     given_or_shipped,
     load_weights,
     model_in,

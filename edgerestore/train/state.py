@@ -13,7 +13,7 @@ from torch import nn
 
 from edgerestore.errors import CheckpointError, InputError
 from edgerestore.files import write_beside
-from edgerestore.models import ModelSpec
+from edgerestore.networks import ModelSpec
 from edgerestore.recipe.training import TrainSettings
 from edgerestore.train.objectives import Objective
 from edgerestore.train.optimisation import Updates

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from edgerestore import metrics
 from edgerestore.errors import InputError, MissingPartError
 from edgerestore.evaluation import ImagePair
-from edgerestore.models import ModelSpec, find_model
-from edgerestore.models.recursion import recur
-from edgerestore.models.sizing import run_padded
+from edgerestore.networks import ModelSpec, find_model
+from edgerestore.networks.recursion import recur
+from edgerestore.networks.sizing import run_padded
 from edgerestore.recipe.pictures import Bicubic, Pictures
 from edgerestore.tiling import DEFAULT_OVERLAP, restore_array
 from edgerestore.train.data.crops import degrader, rain_pairs, task_of

@@ -14,10 +14,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="the reference network runs in torch")
 
 from edgerestore import metrics  # noqa: E402
-from edgerestore.build.source import reference_run  # noqa: E402
 from edgerestore.evaluation import read_pairs  # noqa: E402
-from edgerestore.models import find_model  # noqa: E402
-from edgerestore.models.weights import load_network  # noqa: E402
+from edgerestore.networks import find_model  # noqa: E402
+from edgerestore.networks.weights import load_network  # noqa: E402
+from edgerestore.pipeline.source import reference_run  # noqa: E402
 from edgerestore.shipped import shipped_folder  # noqa: E402
 from edgerestore.tiling import DEFAULT_OVERLAP, plan, restore_array  # noqa: E402
 

@@ -17,7 +17,7 @@ from edgerestore.calibration import CalibrationSet, crops, read_set
 from edgerestore.doctor import HOST_PARTS
 from edgerestore.errors import UnknownNameError
 from edgerestore.evaluation import read_pairs
-from edgerestore.models import MODELS, ModelSpec, build_network, find_model
+from edgerestore.networks import MODELS, ModelSpec, build_network, find_model
 from edgerestore.recipe import Recipe, Target, read_toml
 from edgerestore.recipe.scalars import PrecisionName
 from edgerestore.shipped import shipped_folder, shipped_toml, toml_folder
@@ -89,7 +89,7 @@ def test_every_model_multiplies_every_size_of_its_rule_by_its_scale(network) -> 
 def test_every_model_takes_other_sizes_padded_and_cropped(network) -> None:
     import torch
 
-    from edgerestore.models.sizing import run_padded
+    from edgerestore.networks.sizing import run_padded
 
     net, spec = network
     for run, scale in calls(net, spec):
@@ -133,7 +133,7 @@ def test_every_model_is_found_under_its_own_name(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name, spec in MODELS.items() if spec.weights])
 def test_shipped_weights_are_those_of_their_model(name: str) -> None:
     pytest.importorskip("torch")
-    from edgerestore.models.weights import load_network
+    from edgerestore.networks.weights import load_network
 
     load_network(find_model(name))
 
@@ -204,7 +204,7 @@ def test_every_target_parses_and_what_it_names_exists(path: Path) -> None:
 )
 def test_every_models_weights_are_read_back(spec: ModelSpec, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from edgerestore.models.weights import load_weights, save_weights, state_shapes
+    from edgerestore.networks.weights import load_weights, save_weights, state_shapes
 
     path = tmp_path / "w.safetensors"
     save_weights(path, spec, {n: torch.ones(s) for n, s in state_shapes(spec).items()}, {})
@@ -249,7 +249,7 @@ def test_every_calibration_set_is_whole_and_large_enough(path: Path) -> None:
 
 def test_every_precision_has_a_gate() -> None:
     pytest.importorskip("torch")
-    from edgerestore.build.gate import ALLOWED, CURES
+    from edgerestore.pipeline.gate import ALLOWED, CURES
 
     assert set(ALLOWED) == set(CURES) == set(PRECISIONS)
     assert all(0 < drops.mean_drop_db <= drops.worst_drop_db for drops in ALLOWED.values())

@@ -26,7 +26,7 @@ from edgerestore.bundle import (
 )
 
 HOST_TESTS = [
-    "models/*.py",
+    "networks/*.py",
     "train/data/test_crops.py",
     "train/data/test_loader.py",
     "train/data/test_shards.py",

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from edgerestore.errors import InputError, MissingPartError
-from edgerestore.models.layers import MultiHead, Scale
-from edgerestore.models.widths import Kept, Selection, widths_of
+from edgerestore.networks.layers import MultiHead, Scale
+from edgerestore.networks.widths import Kept, Selection, widths_of
 from edgerestore.recipe.pruning import Part
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from edgerestore.compress.pruning.axes import Axis, selection_without
 from edgerestore.compress.pruning.importance import Contributions, importance
 from edgerestore.errors import InputError
-from edgerestore.models.widths import select
+from edgerestore.networks.widths import select
 from edgerestore.recipe.pruning import Part
 
 Cost = Callable[[nn.Module], float]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from edgerestore.errors import InputError
-from edgerestore.models.layers import Stack
-from edgerestore.models.recursion import recur, recursions_of
+from edgerestore.networks.layers import Stack
+from edgerestore.networks.recursion import recur, recursions_of
 
 
 def with_blocks(

@@ -7,13 +7,13 @@ from pathlib import Path
 from edgerestore.bench.bundles import worker_command
 from edgerestore.bench.harness import Candidate, Measurement, Plan, measure
 from edgerestore.bench.results import ratios_of
-from edgerestore.build import Job, build_bundles
-from edgerestore.build.origin import origin_of_model
-from edgerestore.build.request import OF_ANY_TASK, find_target, shipped_settings
 from edgerestore.bundle import Bundle
 from edgerestore.calibration import read_set
 from edgerestore.errors import InputError
-from edgerestore.models import ModelSpec
+from edgerestore.networks import ModelSpec
+from edgerestore.pipeline import Job, build_bundles
+from edgerestore.pipeline.origin import origin_of_model
+from edgerestore.pipeline.request import OF_ANY_TASK, find_target, shipped_settings
 from edgerestore.recipe.scalars import PrecisionName
 from edgerestore.tiling import DEFAULT_OVERLAP
 

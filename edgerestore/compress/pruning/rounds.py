@@ -14,7 +14,6 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from edgerestore.build.counting import count_work
 from edgerestore.compress.pruning.axes import axes_of
 from edgerestore.compress.pruning.budget import Limits, choose
 from edgerestore.compress.pruning.depth import with_blocks, with_recursions
@@ -23,10 +22,11 @@ from edgerestore.compress.pruning.latency import Stopwatch
 from edgerestore.compress.rewrites import deployable
 from edgerestore.errors import InputError
 from edgerestore.files import replacing, sha256_of, write_beside
-from edgerestore.models import ModelSpec, build_network
-from edgerestore.models.pruned import at_widths
-from edgerestore.models.weights import given_or_shipped, load_network, save_weights, spec_in
-from edgerestore.models.widths import changed, widths_of
+from edgerestore.networks import ModelSpec, build_network
+from edgerestore.networks.pruned import at_widths
+from edgerestore.networks.weights import given_or_shipped, load_network, save_weights, spec_in
+from edgerestore.networks.widths import changed, widths_of
+from edgerestore.pipeline.counting import count_work
 from edgerestore.recipe.objectives import Distillation
 from edgerestore.recipe.pruning import PruneSettings
 from edgerestore.recipe.training import TrainSettings

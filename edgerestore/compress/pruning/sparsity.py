@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from edgerestore.models.esrt import AdaptiveResidualBlock, EfficientTransformer
-from edgerestore.models.layers import Upsampler
+from edgerestore.networks.esrt import AdaptiveResidualBlock, EfficientTransformer
+from edgerestore.networks.layers import Upsampler
 
 COLOURS = 3
 GROUP, KEPT = 4, 2

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from edgerestore.compress.rewrites.products import convolution
 from edgerestore.compress.rewrites.replacing import replace_each
 from edgerestore.compress.rewrites.scales import bias_of, value_of
-from edgerestore.models.esrt import (
+from edgerestore.networks.esrt import (
     AdaptiveResidualBlock,
     HighPreservingBlock,
     ResidualUnit,
     resize_to,
 )
-from edgerestore.models.layers import Scale
+from edgerestore.networks.layers import Scale
 
 
 def part_fusions(network: nn.Module) -> int:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from edgerestore.compress.rewrites.products import convolution
 from edgerestore.compress.rewrites.shuffle import ResizePhases
-from edgerestore.models.esrt import ESRT
-from edgerestore.models.ipt import IPT, Tail, each
+from edgerestore.networks.esrt import ESRT
+from edgerestore.networks.ipt import IPT, Tail, each
 
 REACH = 2
 """Pixels to each side that the joined weights read: what two or three 3 x 3 convolutions do, of

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edgerestore.models.drsformer import SparseBlock
-from edgerestore.models.drt import DRT, LeaveStatistics, WindowBlock
+from edgerestore.networks.drsformer import SparseBlock
+from edgerestore.networks.drt import DRT, LeaveStatistics, WindowBlock
 
 
 def fold_norms(network: nn.Module) -> int:

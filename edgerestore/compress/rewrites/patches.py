@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from edgerestore.compress.rewrites.products import Product
-from edgerestore.models.ipt import (
+from edgerestore.networks.ipt import (
     IPT,
     Attention,
     Body,

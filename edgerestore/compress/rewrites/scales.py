@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edgerestore.models.esrt import ESRT, AdaptiveResidualBlock, ResidualUnit
+from edgerestore.networks.esrt import ESRT, AdaptiveResidualBlock, ResidualUnit
 
 SMALLEST_DIVISOR = 1e-2
 """A scale nearer to zero than this stays where it is: dividing by it would lose digits."""

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgerestore.models.esrt import ESRT
-from edgerestore.models.ipt import IPT, Tail, each
-from edgerestore.models.layers import BilinearResize, Upsampler
+from edgerestore.networks.esrt import ESRT
+from edgerestore.networks.ipt import IPT, Tail, each
+from edgerestore.networks.layers import BilinearResize, Upsampler
 
 
 def sink_pixel_shuffle(network: nn.Module) -> int:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from edgerestore.compress.rewrites.replacing import replace_each
-from edgerestore.models.drsformer import (
+from edgerestore.networks.drsformer import (
     EXPERTS,
     MixedScaleFeedForward,
     MixtureStep,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from edgerestore.compress.rewrites.products import Product
 from edgerestore.compress.rewrites.replacing import replace_each
-from edgerestore.models.esrt import EfficientTransformer
+from edgerestore.networks.esrt import EfficientTransformer
 
 
 def shift_tokens(network: nn.Module) -> int:

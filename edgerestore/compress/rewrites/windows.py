@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from edgerestore.compress.rewrites.products import Product
 from edgerestore.compress.rewrites.replacing import replace_each
-from edgerestore.models.drt import RecursiveLayer, WindowBlock, from_windows, to_windows
+from edgerestore.networks.drt import RecursiveLayer, WindowBlock, from_windows, to_windows
 
 
 def enter_windows(network: nn.Module) -> int:

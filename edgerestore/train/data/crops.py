@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from edgerestore.errors import InputError
-from edgerestore.models import ModelSpec, find_model
+from edgerestore.networks import ModelSpec, find_model
 from edgerestore.recipe.pictures import Bicubic, Degradation, Noise, Rain, RainLayers, Snow, Source
 from edgerestore.train.data.degradations.bicubic import matlab_bicubic
 from edgerestore.train.data.degradations.layers import lay_over, rain_layer

@@ -7,8 +7,8 @@ from pathlib import Path
 from torch import nn
 
 from edgerestore.errors import InputError
-from edgerestore.models import ModelSpec
-from edgerestore.models.recursion import recursions_of
+from edgerestore.networks import ModelSpec
+from edgerestore.networks.recursion import recursions_of
 from edgerestore.recipe.training import TrainSettings
 from edgerestore.train.objectives.contrastive import PatchContrast
 from edgerestore.train.objectives.distillation import TeacherMatch

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from edgerestore.errors import InputError
 from edgerestore.files import sha256_of
-from edgerestore.models import ModelSpec, find_model
-from edgerestore.models.weights import given_or_shipped, load_network
+from edgerestore.networks import ModelSpec, find_model
+from edgerestore.networks.weights import given_or_shipped, load_network
 from edgerestore.recipe.objectives import Distillation
 from edgerestore.train.data.crops import Batch
 from edgerestore.train.objectives.objective import Term, run_network

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgerestore.models.recursion import recur
+from edgerestore.networks.recursion import recur
 from edgerestore.recipe.objectives import PixelLoss
 from edgerestore.train.data.crops import Batch
 from edgerestore.train.objectives.pixels import pixel_loss

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from edgerestore.errors import InputError
-from edgerestore.models import ModelSpec
+from edgerestore.networks import ModelSpec
 from edgerestore.recipe import Target, read_toml
 from edgerestore.recipe.quantization import Quantization
 from edgerestore.shipped import shipped_toml

@@ -14,7 +14,7 @@ import pytest
 from edgerestore.bench.harness import Candidate, Measurement
 from edgerestore.bundle import Accuracy
 from edgerestore.errors import CheckFailedError
-from edgerestore.models import find_model
+from edgerestore.networks import find_model
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 MEASURED = {

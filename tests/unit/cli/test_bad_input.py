@@ -148,8 +148,8 @@ def not_finite(weights: Path, tmp_path_factory) -> Path:
     """The weights with one NaN in them, under a header that is in order."""
     import torch
 
-    from edgerestore.models import find_model
-    from edgerestore.models.weights import load_weights, save_weights
+    from edgerestore.networks import find_model
+    from edgerestore.networks.weights import load_weights, save_weights
 
     spec = find_model("esrt_s_x2")
     state = load_weights(weights, spec).tensors

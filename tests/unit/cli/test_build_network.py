@@ -113,7 +113,7 @@ def seeded(state: dict[str, Tensor], seed: int = 0) -> dict[str, Tensor]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """The networks in ``nets.py``, RFDN in ``rfdn.py``, and made-up weights."""
-    from edgerestore.models.user import call_factory
+    from edgerestore.networks.user import call_factory
 
     place: Path = tmp_path_factory.mktemp("networks")
     (place / "nets.py").write_text(NETWORKS)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from edgerestore.backends import BACKENDS
-from edgerestore.models import MODELS
+from edgerestore.networks import MODELS
 from edgerestore.shipped import toml_folder
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgerestore.models import build_network, find_model
-from edgerestore.models.checkpoints import reference_names
-from edgerestore.models.weights import load_weights
+from edgerestore.networks import build_network, find_model
+from edgerestore.networks.checkpoints import reference_names
+from edgerestore.networks.weights import load_weights
 
 
 class Hostile:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgerestore.models import find_model
-from edgerestore.models.weights import spec_in
+from edgerestore.networks import find_model
+from edgerestore.networks.weights import spec_in
 
 RECIPE = """
 model = "drt_s"

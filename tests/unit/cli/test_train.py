@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from edgerestore.models import build_network, find_model
-from edgerestore.models.weights import load_weights, save_weights
+from edgerestore.networks import build_network, find_model
+from edgerestore.networks.weights import load_weights, save_weights
 from edgerestore.pictures import read_rgb
 from edgerestore.recipe import Recipe, read_toml
 from edgerestore.train.data.crops import TrainingData

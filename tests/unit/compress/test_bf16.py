@@ -8,12 +8,12 @@ import numpy as np
 import onnx
 import pytest
 
-from edgerestore.build.source import onnx_run
 from edgerestore.bundle import probe_psnr_db
 from edgerestore.compress.bf16 import keep_in_fp32
 from edgerestore.compress.quantization.products import matches
 from edgerestore.export.openvino import openvino_from_onnx
-from edgerestore.models import MODELS
+from edgerestore.networks import MODELS
+from edgerestore.pipeline.source import onnx_run
 
 pytestmark = pytest.mark.needs_backend("openvino")
 

@@ -5,8 +5,8 @@ from torch import nn
 
 from edgerestore.compress.rewrites.fusion import part_fusions
 from edgerestore.compress.rewrites.scales import fold_scales
-from edgerestore.models.esrt import AdaptiveResidualBlock, HighPreservingBlock
-from edgerestore.models.layers import Scale
+from edgerestore.networks.esrt import AdaptiveResidualBlock, HighPreservingBlock
+from edgerestore.networks.layers import Scale
 
 EXACT = {"rtol": 0, "atol": 1e-13}
 

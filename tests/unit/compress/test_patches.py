@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgerestore.build.source import onnx_run
 from edgerestore.compress.rewrites.joining import join_convolutions
 from edgerestore.compress.rewrites.patches import fold_patches, fold_value_range
 from edgerestore.compress.rewrites.shuffle import sink_pixel_shuffle
 from edgerestore.export.onnx import onnx_from_module, operator_counts
-from edgerestore.models import MODELS, find_model
-from edgerestore.models.ipt import IPT, MEAN, IPTConfig
+from edgerestore.networks import MODELS, find_model
+from edgerestore.networks.ipt import IPT, MEAN, IPTConfig
 from edgerestore.pictures import read_rgb
+from edgerestore.pipeline.source import onnx_run
 
 TOLERANCE = 1e-5
 """Largest difference over the output's standard deviation, in float32; 3e-6 is measured."""

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from edgerestore.compress.rewrites import deployable, find_rewrite
 from edgerestore.compress.rewrites.sparse import SortedAttention
 from edgerestore.export.onnx import onnx_from_module, operator_counts
-from edgerestore.models import drsformer, drt
-from edgerestore.models.drsformer import TopKAttention
+from edgerestore.networks import drsformer, drt
+from edgerestore.networks.drsformer import TopKAttention
 from edgerestore.pictures import read_rgb
 
 TOLERANCE = 1e-5

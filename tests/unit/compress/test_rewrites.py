@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from edgerestore.compress.rewrites import deployable
-from edgerestore.models import MODELS
-from edgerestore.models.layers import Scale
+from edgerestore.networks import MODELS
+from edgerestore.networks.layers import Scale
 from edgerestore.pictures import read_rgb
 
 TOLERANCE = 1e-5

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgerestore.build.source import onnx_run
 from edgerestore.compress.rewrites import deployable
 from edgerestore.errors import EdgeRestoreError
 from edgerestore.export.batching import batching_of
 from edgerestore.export.cost import costs_of_graph
 from edgerestore.export.onnx import onnx_from_module
-from edgerestore.models import MODELS, find_model
+from edgerestore.networks import MODELS, find_model
+from edgerestore.pipeline.source import onnx_run
 
 SIZE = 3
 SHIPPED = [name for name, spec in MODELS.items() if spec.weights and not spec.tasks]

@@ -7,8 +7,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgerestore.export.catalogue import count
 from edgerestore.export.cost import costs_of_graph
-from edgerestore.models import MODELS
-from edgerestore.models.ipt_specs import TASKS
+from edgerestore.networks import MODELS
+from edgerestore.networks.ipt_specs import TASKS
 
 S = [2, 2]
 

@@ -12,7 +12,6 @@ from onnx import TensorProto, helper
 from torch import nn
 
 import edgerestore
-from edgerestore.build.source import onnx_run
 from edgerestore.errors import EdgeRestoreError
 from edgerestore.export.onnx import (
     INPUT,
@@ -24,7 +23,8 @@ from edgerestore.export.onnx import (
     refuse,
     save_onnx,
 )
-from edgerestore.models import find_model
+from edgerestore.networks import find_model
+from edgerestore.pipeline.source import onnx_run
 
 TOLERANCE = 1e-4
 """Largest difference over the output's standard deviation."""

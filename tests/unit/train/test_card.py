@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from edgerestore.models import MODELS, find_model
-from edgerestore.models.spec import SHIPPED_WEIGHTS
-from edgerestore.models.weights import load_weights, save_weights
+from edgerestore.networks import MODELS, find_model
+from edgerestore.networks.spec import SHIPPED_WEIGHTS
+from edgerestore.networks.weights import load_weights, save_weights
 from edgerestore.recipe import Recipe, read_toml
 from edgerestore.recipe.card import Card, DataSet
 from edgerestore.shipped import shipped_toml
@@ -61,7 +61,7 @@ def test_card_holds_the_recipes_words_and_the_files_figures(tmp_path: Path) -> N
 
 
 def shapes() -> list[tuple[str, tuple[int, ...]]]:
-    from edgerestore.models.weights import state_shapes
+    from edgerestore.networks.weights import state_shapes
 
     return list(state_shapes(SPEC).items())
 

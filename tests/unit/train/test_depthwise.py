@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgerestore.models import build_network, find_model
+from edgerestore.networks import build_network, find_model
 from edgerestore.train.depthwise import quicken
 
 

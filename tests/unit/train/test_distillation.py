@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from edgerestore.errors import InputError
 from edgerestore.files import sha256_of
-from edgerestore.models import ModelSpec, build_network, find_model
-from edgerestore.models.weights import load_weights, save_weights
+from edgerestore.networks import ModelSpec, build_network, find_model
+from edgerestore.networks.weights import load_weights, save_weights
 from edgerestore.recipe.pictures import Bicubic, Source
 from edgerestore.recipe.training import TrainSettings
 from edgerestore.train.data.crops import Batch, TrainingData

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from edgerestore.errors import CheckpointError, InputError
-from edgerestore.models import build_network, find_model
-from edgerestore.models.weights import load_weights, save_weights
+from edgerestore.networks import build_network, find_model
+from edgerestore.networks.weights import load_weights, save_weights
 from edgerestore.recipe.pictures import Noise, Pictures, Source
 from edgerestore.recipe.training import TrainSettings
 from edgerestore.train import loop

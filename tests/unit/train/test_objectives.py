@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from edgerestore.errors import InputError, UnknownNameError
-from edgerestore.models import build_network, find_model
-from edgerestore.models.ipt import IPT
+from edgerestore.networks import build_network, find_model
+from edgerestore.networks.ipt import IPT
 from edgerestore.recipe.training import TrainSettings
 from edgerestore.train.data.crops import Batch
 from edgerestore.train.objectives import objective_of
@@ -32,7 +32,7 @@ def objective_for(network: nn.Module, settings: TrainSettings) -> Objective:
 
 @pytest.fixture(scope="module")
 def ipt() -> IPT:
-    from edgerestore.models import ipt
+    from edgerestore.networks import ipt
 
     torch.manual_seed(0)
     return ipt.build(features=8, layers=1, heads=2, ffn_ratio=1, value_range=1.0)

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 import torch
 
-from edgerestore.models import MODELS, ModelSpec, SizeRule, build_network, find_model
-from edgerestore.models.weights import load_weights
+from edgerestore.networks import MODELS, ModelSpec, SizeRule, build_network, find_model
+from edgerestore.networks.weights import load_weights
 from edgerestore.recipe.pictures import Source
 from edgerestore.recipe.training import TrainSettings
 from edgerestore.shipped import shipped_folder

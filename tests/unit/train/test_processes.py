@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from edgerestore.errors import InputError, MissingPartError
-from edgerestore.models import find_model
-from edgerestore.models.weights import load_weights
+from edgerestore.networks import find_model
+from edgerestore.networks.weights import load_weights
 from edgerestore.recipe import Recipe, read_toml
 from edgerestore.train.data.crops import TrainingData
 from edgerestore.train.loop import train
@@ -95,7 +95,7 @@ def test_two_processes_come_to_what_one_does_with_the_whole_batch(
 
 
 def fresh() -> dict[str, torch.Tensor]:
-    from edgerestore.models import build_network
+    from edgerestore.networks import build_network
 
     torch.manual_seed(0)
     return build_network(SPEC).state_dict()

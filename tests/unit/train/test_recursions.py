@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from edgerestore.errors import InputError
-from edgerestore.models import build_network, find_model
-from edgerestore.models.recursion import recur, recursions_of
-from edgerestore.models.weights import load_weights
+from edgerestore.networks import build_network, find_model
+from edgerestore.networks.recursion import recur, recursions_of
+from edgerestore.networks.weights import load_weights
 from edgerestore.recipe.pictures import Noise, Pictures, Source
 from edgerestore.recipe.training import TrainSettings
 from edgerestore.train.data.crops import Batch, TrainingData

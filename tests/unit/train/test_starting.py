@@ -7,8 +7,8 @@ import torch
 
 from edgerestore.errors import CheckpointError, InputError
 from edgerestore.files import sha256_of
-from edgerestore.models import build_network, find_model
-from edgerestore.models.weights import save_weights
+from edgerestore.networks import build_network, find_model
+from edgerestore.networks.weights import save_weights
 from edgerestore.train.starting import read_start, start_file
 
 

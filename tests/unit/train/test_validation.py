@@ -10,7 +10,7 @@ from torch import nn
 
 from edgerestore import metrics
 from edgerestore.errors import InputError
-from edgerestore.models import find_model
+from edgerestore.networks import find_model
 from edgerestore.pictures import read_rgb
 from edgerestore.recipe.pictures import Bicubic, Noise, Pictures
 from edgerestore.train.data.degradations.bicubic import matlab_bicubic

@@ -7,14 +7,14 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
-from edgerestore.build.source import onnx_run
 from edgerestore.bundle import probe_psnr_db
 from edgerestore.compress.fp16 import analyse, fp16_from_fp32, rounded
 from edgerestore.compress.fp16.analysis import READS_IMAGE, WRITES_IMAGE
 from edgerestore.compress.fp16.graphs import FLOAT, HALF
 from edgerestore.compress.rewrites.sparse import SortedAttention
 from edgerestore.export.onnx import INPUT, OUTPUT, onnx_from_module
-from edgerestore.models.drsformer import TopKAttention
+from edgerestore.networks.drsformer import TopKAttention
+from edgerestore.pipeline.source import onnx_run
 
 LOWEST_PSNR_DB = 60.0
 X, READER = "x", "the_reader"

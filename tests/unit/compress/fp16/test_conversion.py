@@ -6,12 +6,12 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgerestore.build.source import onnx_run
 from edgerestore.bundle import probe_psnr_db
 from edgerestore.compress.fp16 import fp16_from_fp32
 from edgerestore.compress.fp16.graphs import NOT_CONVERTED_INPUTS
 from edgerestore.compress.fp16.ranges import LARGEST_HALF
 from edgerestore.errors import EdgeRestoreError
+from edgerestore.pipeline.source import onnx_run
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 LOWEST_PSNR_DB = 60.0

@@ -13,9 +13,9 @@ from edgerestore.compress.rewrites import deployable
 from edgerestore.errors import InputError
 from edgerestore.export.cost import costs_of_graph
 from edgerestore.export.onnx import onnx_from_module
-from edgerestore.models import build_network, find_model
-from edgerestore.models.layers import MultiHead
-from edgerestore.models.widths import widths_of
+from edgerestore.networks import build_network, find_model
+from edgerestore.networks.layers import MultiHead
+from edgerestore.networks.widths import widths_of
 
 TILE = 16
 ALL = ("channels", "hidden", "heads", "head-widths")

@@ -13,8 +13,8 @@ from edgerestore.compress.pruning.latency import Stopwatch
 from edgerestore.compress.pruning.rounds import Journal, Telling, macs_of, prune
 from edgerestore.errors import InputError
 from edgerestore.files import sha256_of
-from edgerestore.models import MODELS, build_network, find_model
-from edgerestore.models.weights import load_network, load_weights, save_weights, spec_in
+from edgerestore.networks import MODELS, build_network, find_model
+from edgerestore.networks.weights import load_network, load_weights, save_weights, spec_in
 from edgerestore.recipe.pictures import Noise, Pictures, Source
 from edgerestore.recipe.pruning import PruneSettings
 from edgerestore.recipe.training import TrainSettings

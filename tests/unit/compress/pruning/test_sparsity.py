@@ -15,8 +15,8 @@ from torch import nn
 from edgerestore.compress.pruning.sparsity import sparsify
 from edgerestore.compress.rewrites import deployable
 from edgerestore.export.onnx import onnx_from_module
-from edgerestore.models import ModelSpec, build_network, find_model
-from edgerestore.models.weights import load_network, load_weights, save_weights
+from edgerestore.networks import ModelSpec, build_network, find_model
+from edgerestore.networks.weights import load_network, load_weights, save_weights
 from edgerestore.recipe.pictures import Noise, Source
 from edgerestore.recipe.training import TrainSettings
 from edgerestore.train.data.crops import TrainingData

@@ -11,12 +11,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgerestore.build.source import onnx_run
 from edgerestore.compress.quantization.calibrated import Scheme, collected
 from edgerestore.compress.quantization.fake_quantize import openvino_from_plan
 from edgerestore.compress.quantization.products import sources_of
 from edgerestore.compress.quantization.qdq import qdq_from_plan
 from edgerestore.export.onnx import INPUT, OPSET, OUTPUT
+from edgerestore.pipeline.source import onnx_run
 from edgerestore.recipe import Int8Rules, Target, read_toml
 from edgerestore.shipped import toml_folder
 

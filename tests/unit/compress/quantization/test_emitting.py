@@ -12,7 +12,6 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgerestore.build.source import onnx_run
 from edgerestore.bundle import probe_psnr_db
 from edgerestore.compress.quantization.calibrated import Calibrated, Scheme, collected
 from edgerestore.compress.quantization.fake_quantize import openvino_from_plan
@@ -20,7 +19,8 @@ from edgerestore.compress.quantization.products import Product, sources_of
 from edgerestore.compress.quantization.qdq import qdq_from_plan
 from edgerestore.compress.rewrites import deployable
 from edgerestore.export.onnx import onnx_from_module
-from edgerestore.models import MODELS
+from edgerestore.networks import MODELS
+from edgerestore.pipeline.source import onnx_run
 from edgerestore.recipe import Int8Rules, Target, read_toml
 from edgerestore.recipe.patterns import names_module
 from edgerestore.shipped import shipped_toml

@@ -11,7 +11,7 @@ from edgerestore.compress.quantization.products import (
     sources_of,
 )
 from edgerestore.errors import InputError
-from edgerestore.models import MODELS
+from edgerestore.networks import MODELS
 
 
 def test_products_are_all_but_those_kept(graph16: onnx.ModelProto) -> None:

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from edgerestore.errors import ImageError, InputError
-from edgerestore.models import find_model
+from edgerestore.networks import find_model
 from edgerestore.pictures import read_rgb
 from edgerestore.recipe.pictures import Bicubic, Noise, RainLayers, Source
 from edgerestore.train.data.crops import Batch, TrainingData

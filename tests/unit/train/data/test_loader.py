@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from edgerestore.errors import EdgeRestoreError, InputError
-from edgerestore.models import find_model
+from edgerestore.networks import find_model
 from edgerestore.recipe.pictures import Bicubic, Noise, Source
 from edgerestore.train.data.crops import Batch, TrainingData
 from edgerestore.train.data.loader import batches

@@ -11,7 +11,7 @@ import torch
 
 from edgerestore.errors import ImageError, InputError
 from edgerestore.evaluation import ImagePair
-from edgerestore.models import find_model
+from edgerestore.networks import find_model
 from edgerestore.pictures import read_rgb
 from edgerestore.recipe.pictures import Bicubic, Noise, Source
 from edgerestore.train.data.crops import TrainingData

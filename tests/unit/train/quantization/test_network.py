@@ -14,7 +14,7 @@ from edgerestore.compress.quantization.qdq import qdq_from_plan
 from edgerestore.compress.running import run_graph
 from edgerestore.errors import InputError, RecipeError, UnknownNameError
 from edgerestore.export.onnx import onnx_from_module
-from edgerestore.models import build_network, find_model
+from edgerestore.networks import build_network, find_model
 from edgerestore.recipe import Int8Rules
 from edgerestore.recipe.quantization import Quantization
 from edgerestore.train.depthwise import quicken

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from edgerestore.errors import RecipeError
-from edgerestore.models import find_model
-from edgerestore.models.weights import load_weights
+from edgerestore.networks import find_model
+from edgerestore.networks.weights import load_weights
 from edgerestore.recipe import Recipe, read_toml
 from edgerestore.recipe.pictures import Noise, Pictures, Source
 from edgerestore.recipe.quantization import Quantization

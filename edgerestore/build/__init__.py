@@ -1,5 +1,0 @@
-"""From weights to verified bundles: rewrite, export, quantize, compile, execute, gate."""
-
-from edgerestore.build.job import Job, build_bundles
-
-__all__ = ["Job", "build_bundles"]

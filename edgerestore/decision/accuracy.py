@@ -1,0 +1,37 @@
+"""What a set of images allows to be said of a bundle's mean loss."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgerestore.bench.statistics import CONFIDENCE, RESAMPLES
+from edgerestore.bundle import Accuracy, ImageScore
+from edgerestore.decision.result import Drop
+
+FEWEST_IMAGES = 5
+"""For an interval: fewer are no sample of anything."""
+
+
+def drop_of(accuracy: Accuracy, seed: int = 0) -> Drop:
+    """Mean with its 95 % bootstrap interval over images, and the worst; the seed repeats it."""
+    drops = np.array([_drop_db(image) for image in accuracy.images], np.float64)
+    worst = int(drops.argmax())
+    low = high = None
+    if drops.size >= FEWEST_IMAGES:
+        drawn = np.random.default_rng(seed).choice(drops, size=(RESAMPLES, drops.size))
+        tail = 50 * (1 - CONFIDENCE)
+        low, high = (float(x) for x in np.percentile(drawn.mean(1), [tail, 100 - tail]))
+    return Drop(
+        mean_db=float(drops.mean()),
+        low_db=low,
+        high_db=high,
+        worst_db=float(drops[worst]),
+        worst_image=accuracy.images[worst].name,
+        images=int(drops.size),
+    )
+
+
+def _drop_db(image: ImageScore) -> float:
+    # Two perfect results are both infinite, and equally good.
+    same = image.fp32_psnr_y_db == image.psnr_y_db
+    return 0.0 if same else image.fp32_psnr_y_db - image.psnr_y_db
