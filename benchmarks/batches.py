@@ -14,9 +14,9 @@ import msgspec
 from arguments import exit_after, parser_of_models
 from documents import read_document, write_document
 
-from edgerestore.bench.bundles import bench_bundles
-from edgerestore.bench.harness import Plan
-from edgerestore.bench.results import Results
+from edgerestore.measure.bench.bundles import bench_bundles
+from edgerestore.measure.bench.harness import Plan
+from edgerestore.measure.bench.results import Results
 from edgerestore.pipeline import build_bundles
 from edgerestore.pipeline.request import job_from
 

@@ -16,9 +16,9 @@ import peers
 from arguments import exit_after, parser_of_models
 from documents import read_document, write_document
 
-from edgerestore.bench.environment import Watch, warnings
-from edgerestore.bench.harness import Candidate, Plan, cpu_seconds, measure
-from edgerestore.bench.results import Results, ratios_of, result_of
+from edgerestore.measure.bench.environment import Watch, warnings
+from edgerestore.measure.bench.harness import Candidate, Plan, cpu_seconds, measure
+from edgerestore.measure.bench.results import Results, ratios_of, result_of
 
 GOALS = {"esrt_x4": 1.25, "drt": 1.25, "drsformer": 1.5}
 """Latency of the reference form over the deployable one in OpenVINO FP32, to reach."""

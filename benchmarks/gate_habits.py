@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from edgerestore.gate.pairs import Pair
+from edgerestore.measure.gate.pairs import Pair
 
 Habit = Callable[[Sequence[Pair]], bool]
 """Whether it says "regressed"."""

@@ -33,14 +33,14 @@ from gate_habits import HABITS
 from gate_plot import write_plot
 from noisy_machine import HARSH, QUIET, SECOND_LOAD, SHARED, NoisyMachine
 
-from edgerestore.bench.comparable import differences
-from edgerestore.bench.environment import Environment, Watch
-from edgerestore.bench.harness import Candidate
-from edgerestore.bench.worker import Ready, bundle_candidate, open_ready, serve
 from edgerestore.errors import InputError
 from edgerestore.files import write_beside
-from edgerestore.gate.latency import DEFAULT_SECONDS, DEFAULT_THRESHOLD, compare_latency
-from edgerestore.gate.pairs import Pair, Processes, Source, compiled_by_side
+from edgerestore.measure.bench.comparable import differences
+from edgerestore.measure.bench.environment import Environment, Watch
+from edgerestore.measure.bench.harness import Candidate
+from edgerestore.measure.bench.worker import Ready, bundle_candidate, open_ready, serve
+from edgerestore.measure.gate.latency import DEFAULT_SECONDS, DEFAULT_THRESHOLD, compare_latency
+from edgerestore.measure.gate.pairs import Pair, Processes, Source, compiled_by_side
 
 RESULTS = Path(__file__).parent / "results"
 SLOWDOWNS = (0.0, 0.05, 0.10)

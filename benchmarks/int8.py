@@ -24,15 +24,15 @@ from documents import read_document, write_document
 from int8_plot import drops, write_plot
 
 from edgerestore.backends.openvino import lacks_bf16
-from edgerestore.bench.environment import Watch, warnings
-from edgerestore.bench.harness import Candidate, Measurement, Plan, cpu_seconds, measure
-from edgerestore.bench.peaks.serving import command
-from edgerestore.bench.peaks.sizes import MACS
-from edgerestore.bench.results import Costs, Result, Results, ratios_of, result_of
-from edgerestore.bench.roofline import billions_per_s, fraction_of
 from edgerestore.bundle import Accuracy
 from edgerestore.errors import CheckFailedError
 from edgerestore.evaluation import data_label, protocol
+from edgerestore.measure.bench.environment import Watch, warnings
+from edgerestore.measure.bench.harness import Candidate, Measurement, Plan, cpu_seconds, measure
+from edgerestore.measure.bench.peaks.serving import command
+from edgerestore.measure.bench.peaks.sizes import MACS
+from edgerestore.measure.bench.results import Costs, Result, Results, ratios_of, result_of
+from edgerestore.measure.bench.roofline import billions_per_s, fraction_of
 from edgerestore.networks import build_network, find_model
 from edgerestore.pipeline import gate
 from edgerestore.pipeline.counting import count_work

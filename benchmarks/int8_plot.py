@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from edgerestore.files import write_beside
+from edgerestore.measure.report.axes import Axis, axis_over, fitted, number
+from edgerestore.measure.report.markup import Markup, joined, tag
 from edgerestore.metrics import decibels
-from edgerestore.report.axes import Axis, axis_over, fitted, number
-from edgerestore.report.markup import Markup, joined, tag
 
 WIDTH, NAMES, VALUES, ROW, HEAD, FOOT = 900, 300, 270, 20, 44, 30
 LONGEST = 10.0

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgerestore.bench.harness import MAX_TURN, MIN_ROUNDS
-from edgerestore.gate.pairs import TURN_S, WARM_UP_S, Pair
+from edgerestore.measure.bench.harness import MAX_TURN, MIN_ROUNDS
+from edgerestore.measure.gate.pairs import TURN_S, WARM_UP_S, Pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class NoisyMachine:
         return self._now
 
     def pair(self, number: int, seconds: float, until: float) -> Pair:
-        """See :class:`edgerestore.gate.pairs.Source`."""
+        """See :class:`edgerestore.measure.gate.pairs.Source`."""
         began = self._now
         self._now += self._noise.opening_s * self._slowdown()
         self._now += 2 * WARM_UP_S

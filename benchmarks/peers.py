@@ -21,11 +21,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgerestore.bench.harness import Candidate
-from edgerestore.bench.judging import Judged
-from edgerestore.bench.worker import Ready, serve
 from edgerestore.bundle import probe_psnr_db
 from edgerestore.errors import CheckFailedError, MissingPartError
+from edgerestore.measure.bench.harness import Candidate
+from edgerestore.measure.bench.judging import Judged
+from edgerestore.measure.bench.worker import Ready, serve
 
 if TYPE_CHECKING:
     import torch
@@ -257,8 +257,8 @@ def _onnxruntime(given: argparse.Namespace) -> Opened:
 def _bundle(given: argparse.Namespace) -> Opened:
     """Ours, with the options that its manifest carries."""
     from edgerestore.backends.base import open_session
-    from edgerestore.bench.worker import runtime_of
     from edgerestore.bundle import read_bundle
+    from edgerestore.measure.bench.worker import runtime_of
 
     bundle = read_bundle(given.file.parent)
     return open_session(bundle, given.threads).run, runtime_of(bundle)

@@ -20,8 +20,8 @@ import msgspec
 from arguments import exit_after
 from documents import read_document, write_document
 
-from edgerestore.bench.environment import Environment, Watch
 from edgerestore.bundle import Accuracy, DropLimits
+from edgerestore.measure.bench.environment import Environment, Watch
 from edgerestore.networks import MODELS
 from edgerestore.pipeline.gate import ALLOWED
 from edgerestore.pipeline.job import builder_of

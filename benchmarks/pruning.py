@@ -18,12 +18,12 @@ import msgspec
 from arguments import exit_after
 from pruning_plot import write_plot
 
-from edgerestore.bench.bundles import protocol_of, worker_command
-from edgerestore.bench.environment import Environment, Watch, warnings
-from edgerestore.bench.harness import Candidate, Plan, cpu_seconds, measure
-from edgerestore.bench.results import Ratio, ratios_of
 from edgerestore.bundle import Bundle
 from edgerestore.files import write_beside
+from edgerestore.measure.bench.bundles import protocol_of, worker_command
+from edgerestore.measure.bench.environment import Environment, Watch, warnings
+from edgerestore.measure.bench.harness import Candidate, Plan, cpu_seconds, measure
+from edgerestore.measure.bench.results import Ratio, ratios_of
 
 RESULTS = Path(__file__).parent / "results" / "pruning.json"
 TARGET, PRECISIONS = "x86-openvino", ("fp32", "int8")

@@ -15,10 +15,10 @@ import msgspec
 from arguments import exit_after, parser_of_models
 from documents import read_document, write_document
 
-from edgerestore.bench.environment import Watch, warnings
-from edgerestore.bench.harness import Candidate, Plan, cpu_seconds, measure
-from edgerestore.bench.picture import command, shipped_picture
-from edgerestore.bench.results import Costs, Results, ratios_of, result_of
+from edgerestore.measure.bench.environment import Watch, warnings
+from edgerestore.measure.bench.harness import Candidate, Plan, cpu_seconds, measure
+from edgerestore.measure.bench.picture import command, shipped_picture
+from edgerestore.measure.bench.results import Costs, Results, ratios_of, result_of
 from edgerestore.pipeline import build_bundles
 from edgerestore.pipeline.request import job_from
 from edgerestore.restoration import streams_for

@@ -15,10 +15,6 @@ from PIL import Image
 from edgerestore import metrics
 from edgerestore.backends import find_backend
 from edgerestore.backends.base import open_session
-from edgerestore.bench.bundles import bench_bundles
-from edgerestore.bench.harness import Plan
-from edgerestore.bench.profile import Profile, profile_bundle
-from edgerestore.bench.results import Results, write_results
 from edgerestore.bundle import Bundle, read_bundle
 from edgerestore.checking import check_bundle
 from edgerestore.decision.accuracy import drop_of
@@ -27,16 +23,20 @@ from edgerestore.decision.words import FLOAT_LABELS, INT8, int8_pays
 from edgerestore.errors import MissingPartError
 from edgerestore.evaluation import ImagePair, read_pairs
 from edgerestore.files import replacing, write_beside
+from edgerestore.measure.bench.bundles import bench_bundles
+from edgerestore.measure.bench.harness import Plan
+from edgerestore.measure.bench.profile import Profile, profile_bundle
+from edgerestore.measure.bench.results import Results, write_results
+from edgerestore.measure.report.differences import Difference, difference
+from edgerestore.measure.report.further import Further
+from edgerestore.measure.report.html import report_html
+from edgerestore.measure.report.pictures import Picture
+from edgerestore.measure.report.verdicts import BundleAccuracy
 from edgerestore.networks import find_model
 from edgerestore.pipeline import build_bundles
 from edgerestore.pipeline.request import find_target, job_from
 from edgerestore.recipe import Target
 from edgerestore.recipe.scalars import PrecisionName
-from edgerestore.report.differences import Difference, difference
-from edgerestore.report.further import Further
-from edgerestore.report.html import report_html
-from edgerestore.report.pictures import Picture
-from edgerestore.report.verdicts import BundleAccuracy
 from edgerestore.shipped import shipped_folder
 from edgerestore.tiling import restore_array
 

@@ -8,7 +8,7 @@ import platform
 from dataclasses import dataclass
 
 from edgerestore.backends import BACKENDS, find_backend
-from edgerestore.bench.machine import cpu
+from edgerestore.measure.bench.machine import cpu
 
 HOST_PARTS = {
     "torch": "pip install 'edgerestore[host]'",

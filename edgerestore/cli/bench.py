@@ -12,7 +12,7 @@ from edgerestore.cli.output import PROGRESS_STEPS, Json, console, print_json, pr
 from edgerestore.errors import InputError
 
 if TYPE_CHECKING:
-    from edgerestore.bench.results import Results
+    from edgerestore.measure.bench.results import Results
 
 NO = 1
 
@@ -67,13 +67,13 @@ def bench(
     has passed parity. Ratios are against the first bundle. Energy is measured where the
     device tells its power.
     """
-    from edgerestore.bench.bundles import bench_bundles
-    from edgerestore.bench.further import Further, default_streams
-    from edgerestore.bench.harness import DEFAULT_SECONDS, Plan
-    from edgerestore.bench.picture import shipped_picture
-    from edgerestore.bench.results import write_results
-    from edgerestore.bench.sensors.finding import find_sensors, why_none
     from edgerestore.cli.bench_tables import show
+    from edgerestore.measure.bench.bundles import bench_bundles
+    from edgerestore.measure.bench.further import Further, default_streams
+    from edgerestore.measure.bench.harness import DEFAULT_SECONDS, Plan
+    from edgerestore.measure.bench.picture import shipped_picture
+    from edgerestore.measure.bench.results import write_results
+    from edgerestore.measure.bench.sensors.finding import find_sensors, why_none
 
     if seconds is None and samples is None:
         seconds = DEFAULT_SECONDS

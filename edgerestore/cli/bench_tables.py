@@ -10,7 +10,7 @@ from edgerestore.cli.output import console, count, fold_only, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgerestore.bench.results import Ratio, Result, Results
+    from edgerestore.measure.bench.results import Ratio, Result, Results
 
 SENSOR = "sensor"
 
@@ -28,7 +28,7 @@ def show(results: Results) -> None:
 
 def tables(results: Results) -> list[Table]:
     """All tables that have something to show."""
-    from edgerestore.bench.results import short_names
+    from edgerestore.measure.bench.results import short_names
 
     short = short_names(results.bundles)
     names = {r.name: r.name for r in results.bundles} | short
@@ -81,7 +81,7 @@ def _speed(results: Results, names: dict[str, str]) -> Table:
 
 
 def _opening(bundles: list[Result], names: dict[str, str]) -> Table:
-    from edgerestore.bench.opening import Opening
+    from edgerestore.measure.bench.opening import Opening
 
     on_device = any(r.peak_device_mib is not None for r in bundles)
     planned = any(r.opening and r.opening.planned_device_mib is not None for r in bundles)
@@ -164,9 +164,9 @@ def _energy(bundles: list[Result], names: dict[str, str]) -> Table:
 
 
 def _notes(results: Results) -> Iterable[str]:
-    from edgerestore.bench.further import NOT_MEASURED
-    from edgerestore.bench.results import not_measured
-    from edgerestore.bench.statistics import P90_SAMPLES, P99_SAMPLES
+    from edgerestore.measure.bench.further import NOT_MEASURED
+    from edgerestore.measure.bench.results import not_measured
+    from edgerestore.measure.bench.statistics import P90_SAMPLES, P99_SAMPLES
 
     bundles = results.bundles
     for result in bundles:

@@ -59,9 +59,9 @@ def decide(
     Recommends the fastest that keeps the limits of accuracy. Exit codes: 0 decided, 1 none
     keeps the limits, 2 undecided, with what would tell; 3 is bad input.
     """
-    from edgerestore.bench.harness import Plan
     from edgerestore.decision import decide as measured
     from edgerestore.decision.result import Limits
+    from edgerestore.measure.bench.harness import Plan
     from edgerestore.pipeline.gate import ALLOWED
     from edgerestore.pipeline.request import find_target, job_from
 

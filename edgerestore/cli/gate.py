@@ -12,8 +12,8 @@ from edgerestore.cli.options import Threads
 from edgerestore.cli.output import PROGRESS_STEPS, Json, console, print_json, progress, table
 
 if TYPE_CHECKING:
-    from edgerestore.gate.sequential import Interval
-    from edgerestore.gate.verdict import Verdict
+    from edgerestore.measure.gate.sequential import Interval
+    from edgerestore.measure.gate.verdict import Verdict
 
 BUNDLE = "A bundle's folder, or REVISION:FOLDER of this git repository."
 
@@ -56,16 +56,16 @@ def gate(
     Answers pass or improved (exit code 0), regressed (1) or inconclusive (2); 3 is bad
     input. On GitHub, annotations and the job's summary are written as well.
     """
-    from edgerestore.gate.output import (
+    from edgerestore.measure.gate.output import (
         append_history,
         append_summary,
         github_annotations,
         write_junit,
         write_markdown,
     )
-    from edgerestore.gate.revision import bundle_folder
-    from edgerestore.gate.verdict import Limits
-    from edgerestore.gate.verdict import gate as compare
+    from edgerestore.measure.gate.revision import bundle_folder
+    from edgerestore.measure.gate.verdict import Limits
+    from edgerestore.measure.gate.verdict import gate as compare
 
     limits = Limits(seconds=seconds, threshold=fraction_of(threshold), threads=threads)
     with bundle_folder(candidate) as ours, bundle_folder(baseline) as theirs, progress() as bar:
@@ -120,7 +120,7 @@ def fraction_of(text: str) -> float:
 
 
 def _show(verdict: Verdict) -> None:
-    from edgerestore.gate.words import fact_words, headline, latency_words, more_words
+    from edgerestore.measure.gate.words import fact_words, headline, latency_words, more_words
 
     to = console()
     to.print(headline(verdict), soft_wrap=True)

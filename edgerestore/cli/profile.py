@@ -20,8 +20,8 @@ from edgerestore.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from edgerestore.bench.profile import Profile
-    from edgerestore.bench.roofline import Roofline
+    from edgerestore.measure.bench.profile import Profile
+    from edgerestore.measure.bench.roofline import Roofline
 
 TOP = 12
 
@@ -57,11 +57,11 @@ def profile(
     Each bundle's probe runs under the profiler of its own runtime: OpenVINO, ONNX Runtime or
     TensorRT, whose reader never ran on hardware.
     """
-    from edgerestore.bench.environment import Watch, warnings
-    from edgerestore.bench.harness import Plan
-    from edgerestore.bench.profile import profile_bundle
-    from edgerestore.bench.profile.reading import RUNS
-    from edgerestore.bench.roofline import roofline as measured
+    from edgerestore.measure.bench.environment import Watch, warnings
+    from edgerestore.measure.bench.harness import Plan
+    from edgerestore.measure.bench.profile import profile_bundle
+    from edgerestore.measure.bench.profile.reading import RUNS
+    from edgerestore.measure.bench.roofline import roofline as measured
 
     watch, profiles = Watch(), []
     for path in bundles:

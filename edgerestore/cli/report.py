@@ -11,10 +11,10 @@ from edgerestore.cli.options import Across
 from edgerestore.cli.output import Json, console, print_json
 
 if TYPE_CHECKING:
-    from edgerestore.bench.environment import Environment
-    from edgerestore.report.differences import Difference
-    from edgerestore.report.pictures import Picture
-    from edgerestore.report.reading import Read
+    from edgerestore.measure.bench.environment import Environment
+    from edgerestore.measure.report.differences import Difference
+    from edgerestore.measure.report.pictures import Picture
+    from edgerestore.measure.report.reading import Read
 
 TITLE = "What these bundles cost"
 
@@ -45,10 +45,10 @@ def report(
 
     Takes, in any mixture, what bench, evaluate, profile, gate and decide write.
     """
-    from edgerestore.bench.comparable import check_comparable
     from edgerestore.files import write_beside
-    from edgerestore.report.html import report_html
-    from edgerestore.report.reading import KINDS, Kind, read_files
+    from edgerestore.measure.bench.comparable import check_comparable
+    from edgerestore.measure.report.html import report_html
+    from edgerestore.measure.report.reading import KINDS, Kind, read_files
 
     decision = Kind("a decision", lambda d: "candidates" in d and "answer" in d, _take_decision)
     read = read_files(results, (decision, *KINDS))
@@ -78,9 +78,9 @@ def _take_decision(document: dict[str, Any], read: Read) -> list[Environment]:
 
 def _pictures(given: list[str]) -> tuple[list[Picture], list[Difference]]:
     from edgerestore.errors import InputError
+    from edgerestore.measure.report.differences import difference
+    from edgerestore.measure.report.pictures import Picture
     from edgerestore.pictures import read_rgb
-    from edgerestore.report.differences import difference
-    from edgerestore.report.pictures import Picture
 
     pairs = []
     for text in given:

@@ -59,8 +59,8 @@ def restore(
     A run over several files goes on where an earlier one ended. Files that cannot be read
     are passed over and named at the end, with exit code 1.
     """
-    from edgerestore.bench.machine.container import usable_cores
     from edgerestore.bundle import MANIFEST, read_bundle
+    from edgerestore.measure.bench.machine.container import usable_cores
     from edgerestore.restoration import Settings, find_jobs, streams_for
 
     opened = read_bundle(bundle)

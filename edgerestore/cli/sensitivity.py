@@ -109,7 +109,7 @@ def sensitivity(
 
 
 def _picture(model: str, ranked: list[Sensitivity]) -> str:
-    from edgerestore.report.bars import bars_svg
+    from edgerestore.measure.report.bars import bars_svg
 
     rows = [(item.module, 255 * 10 ** (-item.psnr_db / 20)) for item in ranked]
     return bars_svg(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgerestore.bench.statistics import CONFIDENCE, RESAMPLES
 from edgerestore.bundle import Accuracy, ImageScore
 from edgerestore.decision.result import Drop
+from edgerestore.measure.bench.statistics import CONFIDENCE, RESAMPLES
 
 FEWEST_IMAGES = 5
 """For an interval: fewer are no sample of anything."""

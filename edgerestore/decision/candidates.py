@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgerestore.backends import find_backend
-from edgerestore.bench.machine import cpu
 from edgerestore.bundle import Bundle
 from edgerestore.decision.choice import LATENCY_MARGIN
 from edgerestore.decision.mixed import attention_modules, float_sets, sets_in_time
 from edgerestore.decision.result import Limits
 from edgerestore.errors import AccuracyError, EdgeRestoreError
+from edgerestore.measure.bench.machine import cpu
 from edgerestore.pipeline.job import Builder, Job, builder_of
 from edgerestore.recipe import Target
 from edgerestore.recipe.scalars import PrecisionName

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgerestore.bench.statistics import Interval, median_interval, paired_ratios
 from edgerestore.decision.result import Answer, Drop, Keeps, Limits
+from edgerestore.measure.bench.statistics import Interval, median_interval, paired_ratios
 
 LATENCY_MARGIN = 0.03
 """A difference of latency that does not matter, as that of 'edgerestore gate'."""

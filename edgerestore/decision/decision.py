@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgerestore.backends import find_backend
-from edgerestore.bench.harness import Plan, Progress
-from edgerestore.bench.results import Results, gate_missed
 from edgerestore.decision.accuracy import drop_of
 from edgerestore.decision.candidates import Built, build_candidates
 from edgerestore.decision.choice import Choice, Option, choose, front, keeps
@@ -17,6 +15,8 @@ from edgerestore.decision.result import Candidate, Decision, Limits
 from edgerestore.decision.words import reasons
 from edgerestore.errors import InputError
 from edgerestore.evaluation import protocol
+from edgerestore.measure.bench.harness import Plan, Progress
+from edgerestore.measure.bench.results import Results, gate_missed
 from edgerestore.pipeline.job import Job
 from edgerestore.recipe import Target
 

@@ -8,13 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgerestore.bench.bundles import costs_of, protocol_of, worker_command
-from edgerestore.bench.environment import Watch, warnings
-from edgerestore.bench.harness import Candidate, Measurement, Plan, Progress, cpu_seconds, measure
-from edgerestore.bench.profile import Profile, profile_bundle
-from edgerestore.bench.results import Results, ratios_of, result_of
 from edgerestore.bundle import Bundle
 from edgerestore.decision.candidates import Built
+from edgerestore.measure.bench.bundles import costs_of, protocol_of, worker_command
+from edgerestore.measure.bench.environment import Watch, warnings
+from edgerestore.measure.bench.harness import (
+    Candidate,
+    Measurement,
+    Plan,
+    Progress,
+    cpu_seconds,
+    measure,
+)
+from edgerestore.measure.bench.profile import Profile, profile_bundle
+from edgerestore.measure.bench.results import Results, ratios_of, result_of
 
 PROFILED_RUNS = 15
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from edgerestore.bench.results import Result, Results
 from edgerestore.decision.decision import Decided
 from edgerestore.decision.result import Decision, Limits
 from edgerestore.files import write_beside
-from edgerestore.report.html import report_html
+from edgerestore.measure.bench.results import Result, Results
+from edgerestore.measure.report.html import report_html
 
 
 def write_page(path: Path, decided: Decided) -> None:

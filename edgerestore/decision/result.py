@@ -6,11 +6,11 @@ from typing import Literal
 
 import msgspec
 
-from edgerestore.bench.environment import Environment
-from edgerestore.bench.profile.groups import Group
-from edgerestore.bench.protocol import Status
-from edgerestore.bench.results import LatencyMs, Ratio
 from edgerestore.bundle import DropLimits, ImageScore
+from edgerestore.measure.bench.environment import Environment
+from edgerestore.measure.bench.profile.groups import Group
+from edgerestore.measure.bench.protocol import Status
+from edgerestore.measure.bench.results import LatencyMs, Ratio
 from edgerestore.recipe.scalars import PrecisionName
 
 SCHEMA = 1

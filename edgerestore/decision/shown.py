@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from edgerestore.bench.environment import Environment
-from edgerestore.bench.results import Result, Results
 from edgerestore.bundle import Accuracy
 from edgerestore.decision.result import SCHEMA, Candidate, Decision
-from edgerestore.report.reading import Read, require_schema, take_session
+from edgerestore.measure.bench.environment import Environment
+from edgerestore.measure.bench.results import Result, Results
+from edgerestore.measure.report.reading import Read, require_schema, take_session
 
 
 def take_decision(document: dict[str, Any], read: Read) -> list[Environment]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from edgerestore.bench.machine.cpu import WITHOUT_VNNI, lacks_vnni
-from edgerestore.bench.profile import Profile
-from edgerestore.bench.profile.groups import share_of
-from edgerestore.bench.profile.operators import FLOATS, PRODUCTS, Kind, Operator
-from edgerestore.bench.profile.words import float_parts, listed, percent
-from edgerestore.bench.statistics import Interval
 from edgerestore.decision.choice import LATENCY_MARGIN, Choice, Option, keeps, ratio
 from edgerestore.decision.result import Limits
+from edgerestore.measure.bench.machine.cpu import WITHOUT_VNNI, lacks_vnni
+from edgerestore.measure.bench.profile import Profile
+from edgerestore.measure.bench.profile.groups import share_of
+from edgerestore.measure.bench.profile.operators import FLOATS, PRODUCTS, Kind, Operator
+from edgerestore.measure.bench.profile.words import float_parts, listed, percent
+from edgerestore.measure.bench.statistics import Interval
 from edgerestore.metrics import decibels
 
 FLOAT_LABELS = ("FP32", "FP16", "BF16")

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 import edgerestore
-from edgerestore.bench.machine import cpu
+from edgerestore.measure.bench.machine import cpu
 
 ROOT = Path(edgerestore.__file__).parents[1]
 

@@ -6,8 +6,8 @@ import platform
 import pytest
 
 from edgerestore.backends import BACKENDS, find_backend
-from edgerestore.bench.machine import cpu
 from edgerestore.doctor import HOST_PARTS, examine
+from edgerestore.measure.bench.machine import cpu
 
 
 def test_every_part_has_one_line_and_what_is_missing_has_a_cure() -> None:

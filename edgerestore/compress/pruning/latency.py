@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgerestore.bench.bundles import worker_command
-from edgerestore.bench.harness import Candidate, Measurement, Plan, measure
-from edgerestore.bench.results import ratios_of
 from edgerestore.bundle import Bundle
 from edgerestore.calibration import read_set
 from edgerestore.errors import InputError
+from edgerestore.measure.bench.bundles import worker_command
+from edgerestore.measure.bench.harness import Candidate, Measurement, Plan, measure
+from edgerestore.measure.bench.results import ratios_of
 from edgerestore.networks import ModelSpec
 from edgerestore.pipeline import Job, build_bundles
 from edgerestore.pipeline.origin import origin_of_model

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from edgerestore.bench.harness import Candidate, Measurement
 from edgerestore.bundle import Accuracy
 from edgerestore.errors import CheckFailedError
+from edgerestore.measure.bench.harness import Candidate, Measurement
 from edgerestore.networks import find_model
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"

@@ -3,12 +3,19 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from edgerestore.bench.bundles import PER_PIXEL
-from edgerestore.bench.energy import Spent
-from edgerestore.bench.environment import Watch
-from edgerestore.bench.opening import Opening
-from edgerestore.bench.results import LatencyMs, Ratio, Restored, Result, Results, Throughput
 from edgerestore.cli.bench_tables import show
+from edgerestore.measure.bench.bundles import PER_PIXEL
+from edgerestore.measure.bench.energy import Spent
+from edgerestore.measure.bench.environment import Watch
+from edgerestore.measure.bench.opening import Opening
+from edgerestore.measure.bench.results import (
+    LatencyMs,
+    Ratio,
+    Restored,
+    Result,
+    Results,
+    Throughput,
+)
 
 LONG = "a_network_with_a_rather_long_name_x4-int8-jetson-tensorrt"
 

@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from edgerestore.cli import app
-from edgerestore.gate.accepted import read_accepted
+from edgerestore.measure.gate.accepted import read_accepted
 
 FOLDER = Path(__file__).parents[3] / "benchmarks" / "ci"
 

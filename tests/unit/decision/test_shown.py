@@ -5,11 +5,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgerestore.bench.environment import Watch
-from edgerestore.bench.results import LatencyMs, Ratio
 from edgerestore.bundle import ImageScore
 from edgerestore.cli import main
 from edgerestore.decision.result import Candidate, Decision, Drop, Limits
+from edgerestore.measure.bench.environment import Watch
+from edgerestore.measure.bench.results import LatencyMs, Ratio
 
 SCORES = (
     ImageScore(name="dog", fp32_psnr_y_db=39.6, psnr_y_db=39.57),

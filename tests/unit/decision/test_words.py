@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edgerestore.bench.profile import Profile
-from edgerestore.bench.profile.operators import Operator, kind_of
 from edgerestore.decision.choice import choose
 from edgerestore.decision.result import Limits
 from edgerestore.decision.words import reasons
+from edgerestore.measure.bench.profile import Profile
+from edgerestore.measure.bench.profile.operators import Operator, kind_of
 
 Make = Callable[..., object]
 
