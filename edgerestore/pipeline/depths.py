@@ -42,7 +42,7 @@ def origin_at_depth(origin: Origin, recursions: int) -> Origin:
 
 def _trained(origin: Origin) -> tuple[int, int] | None:
     """Fewest and most, as the weights' header holds them; None where they were not drawn."""
-    match metadata_in(origin.weights):
+    match metadata_in(origin.weights) if origin.weights else {}:
         case {"training": {"recursions": [int(fewest), int(most)]}}:
             return fewest, most
     return None

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from edgerestore import bundle as bundles
 from edgerestore.backends import find_backend
 from edgerestore.backends.base import open_session
-from edgerestore.bench.judging import UNPROVEN_FLOOR_DB
 from edgerestore.bundle import Bundle, Manifest, Parity
 from edgerestore.calibration import CalibrationImages, crops
 from edgerestore.compress.quantization.products import KINDS, check_patterns, module_of
 from edgerestore.compress.quantization.sensitivity import module_sensitivities
 from edgerestore.errors import AccuracyError, InputError
 from edgerestore.evaluation import ImagePair, Score, evaluate, protocol
-from edgerestore.files import require_writable, sha256_of
+from edgerestore.files import require_writable
+from edgerestore.measure.bench.judging import UNPROVEN_FLOOR_DB
 from edgerestore.networks import MODELS, ModelSpec
 from edgerestore.pipeline import gate
 from edgerestore.pipeline.draft import draft_manifest
@@ -334,7 +334,7 @@ class Builder:
     ) -> Manifest:
         job = self.job
         manifest = draft_manifest(
-            self.source, target, precision, folder, files, passes, sha256_of(job.origin.weights)
+            self.source, target, precision, folder, files, passes, job.origin.weights_sha256()
         )
         if all(p.name != "int8" for p in passes):
             return manifest

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from edgerestore.errors import InputError
 from edgerestore.files import sha256_of
 from edgerestore.networks import MODELS, ModelSpec, SizeRule
-from edgerestore.networks.user import UnitRange, call_factory, load_tensors
+from edgerestore.networks.user import UnitRange, call_factory, first_line, load_tensors
 from edgerestore.networks.weights import given_or_shipped, load_network, spec_in
 from edgerestore.pipeline.counting import count_work
 from edgerestore.pipeline.trying import SHIPPED_SCALES, Facts, facts_of
@@ -34,11 +37,16 @@ class Origin:
     """A network as facts, and what loads it in its reference form."""
 
     spec: ModelSpec
-    weights: Path
+    weights: Path | None
+    """File that the weights lie in; None for a network in memory."""
     load: Callable[[], nn.Module]
     """Takes and gives values from 0 to 1, in evaluation mode."""
     notes: tuple[str, ...] = ()
     """What was found or assumed and nobody declared, for people."""
+
+    def weights_sha256(self) -> str:
+        """SHA-256 of the weights file, or of the tensors of a network in memory."""
+        return tensors_sha256(self.load()) if self.weights is None else sha256_of(self.weights)
 
 
 def origin_of_model(spec: ModelSpec, weights: Path | None) -> Origin:
@@ -64,10 +72,7 @@ def origin_of_file(
 
     Executes the file and tries the network out. Raises InputError for whatever is wrong.
     """
-    if not _NAME.fullmatch(name):
-        raise InputError(f"--name '{name}': letters, digits, '.', '_' and '-' only")
-    if name in MODELS:
-        raise InputError(f"'{name}' is a model of edgerestore; give another --name")
+    _check_name(name)
     file, _, function = settings.factory.rpartition(":")
     if not file or not function.isidentifier():
         raise InputError(f"--network '{settings.factory}': must be FILE.py:FUNCTION")
@@ -77,6 +82,48 @@ def origin_of_file(
     path = folder / file
     network = call_factory(path, function)
     load_tensors(network, name, weights)
+    code = {"network": f"{path.name}:{function}", "network_sha256": sha256_of(path)}
+    return _user_origin(name, settings, network, weights, code)
+
+
+def origin_of_module(name: str, settings: NetworkSettings, module: nn.Module) -> Origin:
+    """A network in memory with the weights that are in it; the module itself is not changed.
+
+    Raises InputError for one that cannot be copied or whose tensors are not finite, and for
+    whatever trying it out shows.
+    """
+    _check_name(name)
+    try:
+        network = copy.deepcopy(module).to("cpu", torch.float32).eval().requires_grad_(False)
+    except Exception as error:
+        # A user's network may hold anything, and copying it raise anything.
+        raise InputError(
+            f"{name}: the network cannot be copied: {first_line(error)}; give a network without "
+            "computed tensors in its attributes"
+        ) from error
+    for key, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"{name}: '{key}' holds values that are not finite")
+    code = {"network": f"in memory: {type(module).__module__}.{type(module).__qualname__}"}
+    return _user_origin(name, settings, network, None, code)
+
+
+def tensors_sha256(network: nn.Module) -> str:
+    """SHA-256 over names, types, shapes and bytes of a network's tensors, in their order."""
+    digest = hashlib.sha256()
+    for key, tensor in network.state_dict().items():
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _user_origin(
+    name: str,
+    settings: NetworkSettings,
+    network: nn.Module,
+    weights: Path | None,
+    code: dict[str, str],
+) -> Origin:
     facts = facts_of(network, name, settings)
     if facts.value_range != (0.0, 1.0):
         network = UnitRange(network, *facts.value_range)
@@ -84,8 +131,7 @@ def origin_of_file(
     spec = dataclasses.replace(
         spec,
         config={
-            "network": f"{path.name}:{function}",
-            "network_sha256": sha256_of(path),
+            **code,
             "minimum": spec.size_rule.minimum,
             "multiple_of": spec.size_rule.multiple_of,
             "maximum": spec.size_rule.maximum,
@@ -94,6 +140,13 @@ def origin_of_file(
         },
     )
     return Origin(spec, weights, lambda: network, facts.notes)
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise InputError(f"--name '{name}': letters, digits, '.', '_' and '-' only")
+    if name in MODELS:
+        raise InputError(f"'{name}' is a model of edgerestore; give another --name")
 
 
 def _spec(name: str, settings: NetworkSettings, facts: Facts, network: nn.Module) -> ModelSpec:

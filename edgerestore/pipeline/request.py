@@ -9,14 +9,20 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import msgspec
+from torch import nn
 
-from edgerestore.calibration import read_set
+from edgerestore.calibration import CalibrationImages, read_set
 from edgerestore.errors import InputError, RecipeError, UnknownNameError, suggestion
 from edgerestore.evaluation import ImagePair, data_label, read_pairs
 from edgerestore.networks import find_model
 from edgerestore.pipeline.depths import origin_at_depth
 from edgerestore.pipeline.job import Job, check_cases
-from edgerestore.pipeline.origin import Origin, origin_of_file, origin_of_model
+from edgerestore.pipeline.origin import (
+    Origin,
+    origin_of_file,
+    origin_of_model,
+    origin_of_module,
+)
 from edgerestore.pipeline.tiles import LARGEST, choose_tile
 from edgerestore.recipe import Budget, BuildSettings, NetworkSettings, Recipe, Target, read_toml
 from edgerestore.recipe.scalars import PrecisionName
@@ -46,11 +52,12 @@ def job_from(
     weights: Path | None = None,
     tile: int | Literal["auto"] | None = None,
     overlap: int | None = None,
-    calibration: str | None = None,
-    data: Path | None = None,
+    calibration: str | CalibrationImages | None = None,
+    data: Path | list[ImagePair] | None = None,
     keep_float: Sequence[str] = (),
     name: str | None = None,
     network: Mapping[str, Any] | None = None,
+    module: nn.Module | None = None,
     budget: Budget | None = None,
     batch: int | None = None,
     recursions: int | None = None,
@@ -58,8 +65,9 @@ def job_from(
     """Reads a recipe if ``model`` is one; what is given beside it has precedence.
 
     ``network`` holds fields of :class:`NetworkSettings` for a network of the user's own, and
-    ``name`` its name. ``recursions`` is how often a recursive network is to recur. Raises
-    UnknownNameError, RecipeError or InputError before any work begins.
+    ``name`` its name; ``module`` is that network where it is in memory. ``recursions`` is how
+    often a recursive network is to recur. Raises UnknownNameError, RecipeError or InputError
+    before any work begins.
     """
     recipe, folder = _recipe(model, name, network or {})
     settings = recipe.build or DEFAULTS
@@ -69,7 +77,9 @@ def job_from(
     check_cases(cases)
     _check_names(settings, chosen)
     source = weights or (folder / recipe.weights if recipe.weights else None)
-    if recipe.network:
+    if module is not None and recipe.network:
+        origin = origin_of_module(recipe.model, recipe.network, module)
+    elif recipe.network:
         origin = origin_of_file(recipe.model, recipe.network, source, folder)
     else:
         origin = origin_of_model(find_model(recipe.model), source)
@@ -85,7 +95,9 @@ def job_from(
         cases=cases,
         tile=origin.spec.tile if side == "auto" else side,
         overlap=DEFAULT_OVERLAP if overlap is None else overlap,
-        calibration=read_set(chosen_set or origin.spec.pictures or OF_ANY_TASK),
+        calibration=chosen_set
+        if isinstance(chosen_set, CalibrationImages)
+        else read_set(chosen_set or origin.spec.pictures or OF_ANY_TASK),
         evaluation=pairs,
         evaluation_name=data_label(root, pairs) if pairs else "",
         out=out,
@@ -191,8 +203,10 @@ def _notes(
     return tuple(notes)
 
 
-def _pairs(origin: Origin, data: Path | None) -> tuple[Path, list[ImagePair]]:
+def _pairs(origin: Origin, data: Path | list[ImagePair] | None) -> tuple[Path, list[ImagePair]]:
     """Pairs to judge accuracy on: those given, or the shipped ones if they fit the task."""
+    if isinstance(data, list):
+        return Path("arrays"), data
     shipped = origin.spec.pictures
     if data is None and not shipped:
         return Path(), []
