@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgerestore.backends.base import open_session
-from edgerestore.bench.machine import cpu
 from edgerestore.bundle import Manifest, probe_psnr_db, read_bundle
 from edgerestore.errors import CheckFailedError
+from edgerestore.measure.bench.machine import cpu
 
 
 @dataclass(frozen=True, slots=True)
