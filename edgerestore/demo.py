@@ -14,7 +14,7 @@ from PIL import Image
 
 from edgerestore import metrics
 from edgerestore.backends import find_backend
-from edgerestore.backends.base import open_session
+from edgerestore.backends.base import session_on
 from edgerestore.bundle import Bundle, read_bundle
 from edgerestore.checking import check_bundle
 from edgerestore.decision.accuracy import drop_of
@@ -135,9 +135,8 @@ def _build(out: Path, report: Report) -> list[Bundle]:
 
 
 def _restore(bundle: Bundle, pair: ImagePair) -> Pixels:
-    session = open_session(read_bundle(bundle.path))
     contract = bundle.manifest.contract
-    try:
+    with session_on(read_bundle(bundle.path)) as session:
         return metrics.to_uint8(
             restore_array(
                 pair.low,
@@ -148,8 +147,6 @@ def _restore(bundle: Bundle, pair: ImagePair) -> Pixels:
                 batch=contract.batch,
             )
         )
-    finally:
-        session.close()
 
 
 def _most_compressed(bundles: Sequence[Bundle]) -> str:

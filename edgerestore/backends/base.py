@@ -124,6 +124,18 @@ def open_session(
     return backend.open(bundle, Conditions(threads, streams, compiled))
 
 
+@contextlib.contextmanager
+def session_on(
+    bundle: Bundle, threads: int = 0, *, streams: int = 1, compiled: Path | None = None
+) -> Iterator[Session]:
+    """A session as :func:`open_session` opens it, closed however the block ends."""
+    session = open_session(bundle, threads, streams=streams, compiled=compiled)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
 def options_of(bundle: Bundle) -> dict[str, Any]:
     """The runtime options that the bundle's target carries.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from typing import Any
 
@@ -41,9 +42,14 @@ class DeviceBuffers:
         self._cudart = cudart = _runtime()
         self._result = np.empty(output_shape, np.float32)
         self._input_bytes = int(np.prod(input_shape)) * 4
-        self.input = int(_checked(cudart.cudaMalloc(self._input_bytes)))
-        self.output = int(_checked(cudart.cudaMalloc(self._result.nbytes)))
-        self._stream = _checked(cudart.cudaStreamCreate())
+        with contextlib.ExitStack() as allocated:
+            self.input = int(_checked(cudart.cudaMalloc(self._input_bytes)))
+            allocated.callback(cudart.cudaFree, self.input)
+            self.output = int(_checked(cudart.cudaMalloc(self._result.nbytes)))
+            allocated.callback(cudart.cudaFree, self.output)
+            self._stream = _checked(cudart.cudaStreamCreate())
+            # All three are there: free gives them back.
+            allocated.pop_all()
         self.stream = int(self._stream)
 
     def upload(self, images: NDArray[np.float32]) -> None:

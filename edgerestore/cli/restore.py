@@ -92,27 +92,23 @@ def _restore_all(
     bundle: Bundle, jobs: Sequence[Job], settings: Settings, since_ns: int | None
 ) -> list[Outcome]:
     """Runs every job in one session, with a bar for the files and one for the tiles."""
-    from edgerestore.backends.base import open_session
+    from edgerestore.backends.base import session_on
     from edgerestore.restoration import restore_files
 
     outcomes = []
-    session = open_session(bundle, streams=settings.streams)
-    settings = dataclasses.replace(settings, streams=session.streams)
-    try:
-        with progress() as bar:
-            files = bar.add_task("files", total=len(jobs))
-            tiles = bar.add_task("tiles", total=None)
-            for outcome in restore_files(
-                jobs,
-                session.run,
-                settings,
-                since_ns=since_ns,
-                progress=lambda done, total: bar.update(tiles, completed=done, total=total),
-            ):
-                outcomes.append(outcome)
-                bar.advance(files)
-    finally:
-        session.close()
+    with session_on(bundle, streams=settings.streams) as session, progress() as bar:
+        settings = dataclasses.replace(settings, streams=session.streams)
+        files = bar.add_task("files", total=len(jobs))
+        tiles = bar.add_task("tiles", total=None)
+        for outcome in restore_files(
+            jobs,
+            session.run,
+            settings,
+            since_ns=since_ns,
+            progress=lambda done, total: bar.update(tiles, completed=done, total=total),
+        ):
+            outcomes.append(outcome)
+            bar.advance(files)
     return outcomes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgerestore import bundle as bundles
 from edgerestore.backends import find_backend
-from edgerestore.backends.base import open_session
+from edgerestore.backends.base import session_on
 from edgerestore.bundle import Bundle, Manifest, Parity
 from edgerestore.calibration import CalibrationImages, crops
 from edgerestore.compress.quantization.products import KINDS, check_patterns, module_of
@@ -252,22 +253,21 @@ class Builder:
         executes = backend.why_not(target.device) is None
         options = draft.manifest.target.options
         lacking = backend.lacks(target.device, options) if executes else None
-        run: Callable[[Tiles], Tiles]
-        if executes:
-            runtime = f"{backend.name} {backend.version()} on {target.device}"
-            session = open_session(draft)
-            run, where = session.run, lacking or runtime
-        else:
-            model, _ = self.emitter.onnx_for(target, draft.manifest.precision)
-            run = onnx_run(model)
-            where = "emulated in ONNX Runtime, not the target's arithmetic"
-        run = finite(run, draft.name)
-        psnr = bundles.probe_psnr_db(run(self.source.probe), self.source.expected)
-        accuracy = self._accuracy(draft.manifest.precision, run, where)
+        runtime = f"{backend.name} {backend.version()} on {target.device}"
+        with contextlib.ExitStack() as opened:
+            run: Callable[[Tiles], Tiles]
+            if executes:
+                run = opened.enter_context(session_on(draft)).run
+                where = lacking or runtime
+            else:
+                model, _ = self.emitter.onnx_for(target, draft.manifest.precision)
+                run = onnx_run(model)
+                where = "emulated in ONNX Runtime, not the target's arithmetic"
+            run = finite(run, draft.name)
+            psnr = bundles.probe_psnr_db(run(self.source.probe), self.source.expected)
+            accuracy = self._accuracy(draft.manifest.precision, run, where)
         margin = PARITY_MARGIN_DB if executes and not lacking else EMULATION_MARGIN_DB
         floor = min(psnr - margin, HIGHEST_FLOOR_DB)
-        if executes:
-            session.close()
         if executes and not lacking:
             parity = Parity(status="verified", runtime=runtime, psnr_db=psnr, floor_db=floor)
         elif target.compute_capabilities:

@@ -7,6 +7,7 @@ does it, and says how much of each run the network took.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 import threading
@@ -47,12 +48,16 @@ def open_picture(bundle: Bundle, threads: int, picture: Path, streams: int | Non
     streams = streams or streams_for(threads or usable_cores())
     height, width = read_sides(picture)
     judge = Judge(bundle)
-    session = open_session(bundle, threads, streams=streams)
-    settings = Settings(
-        contract.tile, contract.overlap, scale, contract.batch, streams=session.streams
-    )
-    network = _Network(session)
-    folder = tempfile.TemporaryDirectory(prefix="edgerestore-")
+    with contextlib.ExitStack() as opened:
+        session = open_session(bundle, threads, streams=streams)
+        opened.callback(session.close)
+        settings = Settings(
+            contract.tile, contract.overlap, scale, contract.batch, streams=session.streams
+        )
+        network = _Network(session)
+        folder = tempfile.TemporaryDirectory(prefix="edgerestore-")
+        # From here on the candidate closes both.
+        opened.pop_all()
     job = Job(picture, Path(folder.name) / "restored.png")
 
     def run() -> None:

@@ -9,6 +9,7 @@ each. A batch other than the bundle's own needs a graph that can be reshaped, an
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -168,10 +169,17 @@ def _sessions(bundle: Bundle, threads: int, streams: int) -> list[Session]:
     """One for each stream: the same one where a runtime lets several callers share it."""
     from edgerestore.backends.base import open_session
 
-    first = open_session(bundle, threads, streams=streams)
-    if first.streams == streams:
-        return [first] * streams
-    return [first, *(open_session(bundle, threads) for _ in range(streams - 1))]
+    with contextlib.ExitStack() as opened:
+        first = open_session(bundle, threads, streams=streams)
+        opened.callback(first.close)
+        sessions = [first] * streams
+        if first.streams != streams:
+            for place in range(1, streams):
+                sessions[place] = open_session(bundle, threads)
+                opened.callback(sessions[place].close)
+        # All are open: whoever asked closes them.
+        opened.pop_all()
+        return sessions
 
 
 if __name__ == "__main__":
