@@ -27,6 +27,7 @@ from edgerestore.backends.openvino import lacks_bf16
 from edgerestore.bundle import Accuracy
 from edgerestore.errors import CheckFailedError
 from edgerestore.evaluation import data_label, protocol
+from edgerestore.export.counting import count_work
 from edgerestore.measure.bench.environment import Watch, warnings
 from edgerestore.measure.bench.harness import Candidate, Measurement, Plan, cpu_seconds, measure
 from edgerestore.measure.bench.peaks.serving import command
@@ -35,7 +36,6 @@ from edgerestore.measure.bench.results import Costs, Result, Results, ratios_of,
 from edgerestore.measure.bench.roofline import billions_per_s, fraction_of
 from edgerestore.networks import build_network, find_model
 from edgerestore.pipeline import gate
-from edgerestore.pipeline.counting import count_work
 from edgerestore.tiling import DEFAULT_OVERLAP
 
 RESULTS = Path(__file__).parent / "results"

@@ -97,8 +97,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(run: Path, given: argparse.Namespace) -> Curve:
-    from edgerestore.compress.pruning.rounds import JOURNAL, Journal
     from edgerestore.networks.weights import metadata_in
+    from edgerestore.pruning.rounds import JOURNAL, Journal
 
     journal = msgspec.json.decode((run / JOURNAL).read_bytes(), type=Journal)
     plan, threads = Plan(seconds=given.seconds), given.threads

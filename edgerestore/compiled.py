@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from edgerestore.backends import find_backend
-from edgerestore.bundle import COMPILED, Bundle, seal, verify_sealed
-from edgerestore.errors import InputError
+from edgerestore.bundle import COMPILED, Bundle, seal
 from edgerestore.files import replacing_folder
-
-
-def compiled_engine(bundle: Bundle) -> Path | None:
-    """The engine for this machine: one compiled here, or the plan that the bundle ships.
-
-    Its hash is verified before it is returned. Raises BundleError for a damaged engine.
-    """
-    from edgerestore.backends.tensorrt import ENGINE
-
-    if ENGINE in bundle.manifest.files:
-        return bundle.path / ENGINE
-    folder = bundle.path / COMPILED / environment_id(bundle)
-    if not folder.is_dir():
-        return None
-    verify_sealed(folder, required=ENGINE)
-    return folder / ENGINE
 
 
 def compile_bundle(bundle: Bundle) -> Path | None:
@@ -36,7 +18,7 @@ def compile_bundle(bundle: Bundle) -> Path | None:
     backend = find_backend(bundle.manifest.target.backend)
     if backend.name != "tensorrt":
         return None
-    from edgerestore.backends.tensorrt import ENGINE, STANDARD, plan_from_onnx
+    from edgerestore.backends.tensorrt import ENGINE, STANDARD, environment_id, plan_from_onnx
 
     backend.require()
     plan = plan_from_onnx(STANDARD, bundle.model_file)
@@ -45,14 +27,3 @@ def compile_bundle(bundle: Bundle) -> Path | None:
         (beside / ENGINE).write_bytes(plan)
         seal(beside)
     return folder / ENGINE
-
-
-def environment_id(bundle: Bundle) -> str:
-    """Runtime, version and GPU: what an engine is bound to, as a folder name."""
-    from edgerestore.backends.cuda import device_name
-
-    backend = find_backend(bundle.manifest.target.backend)
-    name = f"{backend.name}-{backend.version()}-{device_name()}"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise InputError(f"the GPU's name '{name}' cannot name a folder")
-    return name

@@ -18,10 +18,10 @@ ROOT = Path(__file__).parent.parent
 PROBE = """
 import importlib, pkgutil, sys
 import edgerestore
-HOST = ("pipeline", "compress", "decision", "demo", "export", "train", "networks.checkpoints",
-        "networks.drsformer", "networks.drt", "networks.esrt", "networks.ipt", "networks.layers",
-        "networks.pruned", "networks.recursion", "networks.sizing", "networks.user",
-        "networks.weights", "networks.widths")
+HOST = ("pipeline", "compress", "decision", "demo", "export", "pruning", "train",
+        "networks.checkpoints", "networks.drsformer", "networks.drt", "networks.esrt",
+        "networks.ipt", "networks.layers", "networks.pruned", "networks.recursion",
+        "networks.sizing", "networks.user", "networks.weights", "networks.widths")
 def is_host(name):
     inner = name.removeprefix("edgerestore.")
     return any(inner == host or inner.startswith(host + ".") for host in HOST)

@@ -8,6 +8,7 @@ makes lies in the bundle under ``compiled/<environment>/`` with its own hashes.
 from __future__ import annotations
 
 import importlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgerestore.backends.base import Backend, Conditions, Session
-from edgerestore.backends.cuda import DeviceBuffers, why_no_gpu
-from edgerestore.bundle import Bundle
-from edgerestore.errors import BackendError, MissingPartError
+from edgerestore.backends.cuda import DeviceBuffers, device_name, why_no_gpu
+from edgerestore.bundle import COMPILED, Bundle, verify_sealed
+from edgerestore.errors import BackendError, InputError, MissingPartError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,14 +122,35 @@ def engine_file(bundle: Bundle) -> Path:
 
     Raises BackendError where there is none.
     """
-    from edgerestore.compiled import compiled_engine
-
     engine = compiled_engine(bundle)
     if engine is None:
         raise BackendError(
             f"{bundle.path}: holds no engine for this machine; run 'edgerestore compile' on it"
         )
     return engine
+
+
+def compiled_engine(bundle: Bundle) -> Path | None:
+    """The engine for this machine: one compiled here, or the plan that the bundle ships.
+
+    Its hash is verified before it is returned. Raises BundleError for a damaged engine.
+    """
+    if ENGINE in bundle.manifest.files:
+        return bundle.path / ENGINE
+    folder = bundle.path / COMPILED / environment_id(bundle)
+    if not folder.is_dir():
+        return None
+    verify_sealed(folder, required=ENGINE)
+    return folder / ENGINE
+
+
+def environment_id(bundle: Bundle) -> str:
+    """Runtime, version and GPU: what an engine is bound to, as a folder name."""
+    backend = {BACKEND.name: BACKEND, BACKEND_RTX.name: BACKEND_RTX}[bundle.manifest.target.backend]
+    name = f"{backend.name}-{backend.version()}-{device_name()}"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise InputError(f"the GPU's name '{name}' cannot name a folder")
+    return name
 
 
 class _Words:

@@ -12,7 +12,7 @@ from edgerestore.cli.output import Json, console, count, print_json, progress, t
 from edgerestore.cli.recipes import Training, read_training
 
 if TYPE_CHECKING:
-    from edgerestore.compress.pruning.rounds import Journal
+    from edgerestore.pruning.rounds import Journal
     from edgerestore.recipe.pruning import PruneSettings
 
 
@@ -75,8 +75,8 @@ def prune(
 def _prune(read: Training, settings: PruneSettings, data: Path, out: Path, resume: bool) -> Journal:
     """Runs the rounds behind a progress bar."""
     from edgerestore.cli.train import interruptible
-    from edgerestore.compress.pruning.rounds import Telling
-    from edgerestore.compress.pruning.rounds import prune as run
+    from edgerestore.pruning.rounds import Telling
+    from edgerestore.pruning.rounds import prune as run
     from edgerestore.train.data.crops import TrainingData
     from edgerestore.train.data.leaks import check_leaks
     from edgerestore.train.journal import Progress

@@ -15,7 +15,7 @@ SHIPPED_WEIGHTS = Path(__file__).parent.parent / "weights"
 PRUNED = "pruned"
 """Key of a configuration that holds what pruning left: see ``networks/widths.py``."""
 COSTS = Path(__file__).with_name("costs.json")
-"""What every deployable model costs at its default tile; ``export/catalogue.py`` writes it."""
+"""What every deployable model costs at its default tile; ``pipeline/catalogue.py`` writes it."""
 
 
 @dataclass(frozen=True, slots=True)

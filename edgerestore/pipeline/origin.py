@@ -15,11 +15,11 @@ import torch
 from torch import nn
 
 from edgerestore.errors import InputError
+from edgerestore.export.counting import count_work
 from edgerestore.files import sha256_of
 from edgerestore.networks import MODELS, ModelSpec, SizeRule
 from edgerestore.networks.user import UnitRange, call_factory, first_line, load_tensors
 from edgerestore.networks.weights import given_or_shipped, load_network, spec_in
-from edgerestore.pipeline.counting import count_work
 from edgerestore.pipeline.trying import SHIPPED_SCALES, Facts, facts_of
 from edgerestore.recipe import NetworkSettings
 

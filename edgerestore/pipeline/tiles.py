@@ -15,8 +15,8 @@ from torch import nn
 
 from edgerestore.compress.rewrites import deployable
 from edgerestore.errors import InputError, RecipeError
+from edgerestore.export.counting import Work, count_work
 from edgerestore.networks import ModelSpec, SizeRule
-from edgerestore.pipeline.counting import Work, count_work
 from edgerestore.recipe import Budget, Target
 from edgerestore.recipe.scalars import PrecisionName
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import torch
 
-from edgerestore.compress.pruning.sparsity import sparsify
+from edgerestore.compress.sparsity import sparsify
 from edgerestore.errors import InputError
 from edgerestore.networks import ModelSpec, build_network
 from edgerestore.networks.weights import save_weights

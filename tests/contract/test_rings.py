@@ -17,6 +17,7 @@ from edgerestore.cli import train as train_verbs
 HOST_PACKAGES = ("nncf", "onnx", "onnxruntime", "onnxscript", "openvino", "safetensors", "torch")
 HOST_RING = (
     "edgerestore.pipeline",
+    "edgerestore.pruning",
     "edgerestore.compress",
     "edgerestore.decision",
     "edgerestore.demo",

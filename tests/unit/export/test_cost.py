@@ -5,10 +5,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgerestore.export.catalogue import count
 from edgerestore.export.cost import costs_of_graph
 from edgerestore.networks import MODELS
 from edgerestore.networks.ipt_specs import TASKS
+from edgerestore.pipeline.catalogue import count
 
 S = [2, 2]
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from edgerestore.errors import InputError, RecipeError
 from edgerestore.export.cost import costs_of_graph
+from edgerestore.export.counting import count_work
 from edgerestore.networks import SizeRule, find_model
-from edgerestore.pipeline.counting import count_work
 from edgerestore.pipeline.request import find_target, job_from
 from edgerestore.pipeline.tiles import (
     candidate_tiles,

@@ -12,8 +12,8 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from edgerestore.compress.pruning.sparsity import sparsify
 from edgerestore.compress.rewrites import deployable
+from edgerestore.compress.sparsity import sparsify
 from edgerestore.export.onnx import onnx_from_module
 from edgerestore.networks import ModelSpec, build_network, find_model
 from edgerestore.networks.weights import load_network, load_weights, save_weights

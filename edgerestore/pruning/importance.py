@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from edgerestore.compress.pruning.axes import Axis
+from edgerestore.pruning.axes import Axis
 
 Contributions = Mapping[Axis, Tensor]
 """By axis, what each unit contributes to the loss on each batch: batches x units."""

@@ -14,19 +14,19 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from edgerestore.compress.pruning.axes import axes_of
-from edgerestore.compress.pruning.budget import Limits, choose
-from edgerestore.compress.pruning.depth import with_blocks, with_recursions
-from edgerestore.compress.pruning.importance import contributions_of
-from edgerestore.compress.pruning.latency import Stopwatch
 from edgerestore.compress.rewrites import deployable
 from edgerestore.errors import InputError
+from edgerestore.export.counting import count_work
 from edgerestore.files import replacing, sha256_of, write_beside
 from edgerestore.networks import ModelSpec, build_network
 from edgerestore.networks.pruned import at_widths
 from edgerestore.networks.weights import given_or_shipped, load_network, save_weights, spec_in
 from edgerestore.networks.widths import changed, widths_of
-from edgerestore.pipeline.counting import count_work
+from edgerestore.pruning.axes import axes_of
+from edgerestore.pruning.budget import Limits, choose
+from edgerestore.pruning.depth import with_blocks, with_recursions
+from edgerestore.pruning.importance import contributions_of
+from edgerestore.pruning.latency import Stopwatch
 from edgerestore.recipe.objectives import Distillation
 from edgerestore.recipe.pruning import PruneSettings
 from edgerestore.recipe.training import TrainSettings

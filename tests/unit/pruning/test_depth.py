@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgerestore.compress.pruning.depth import with_blocks, with_recursions
 from edgerestore.compress.rewrites import deployable
 from edgerestore.errors import InputError
 from edgerestore.networks import build_network, find_model
@@ -12,6 +11,7 @@ from edgerestore.networks.layers import Stack
 from edgerestore.networks.pruned import at_widths
 from edgerestore.networks.recursion import recursions_of
 from edgerestore.networks.widths import changed, widths_of
+from edgerestore.pruning.depth import with_blocks, with_recursions
 
 IMAGE = torch.linspace(0, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)
 

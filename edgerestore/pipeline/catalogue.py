@@ -1,6 +1,6 @@
 """Counts what every model costs and writes the table that ``edgerestore models`` shows.
 
-Run as ``python -m edgerestore.export.catalogue [NAME ...]``; without names, for all of them,
+Run as ``python -m edgerestore.pipeline.catalogue [NAME ...]``; without names, for all of them,
 which takes minutes and 6 GiB for the largest.
 """
 

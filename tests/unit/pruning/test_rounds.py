@@ -8,13 +8,13 @@ import msgspec
 import pytest
 import torch
 
-from edgerestore.compress.pruning import rounds
-from edgerestore.compress.pruning.latency import Stopwatch
-from edgerestore.compress.pruning.rounds import Journal, Telling, macs_of, prune
 from edgerestore.errors import InputError
 from edgerestore.files import sha256_of
 from edgerestore.networks import MODELS, build_network, find_model
 from edgerestore.networks.weights import load_network, load_weights, save_weights, spec_in
+from edgerestore.pruning import rounds
+from edgerestore.pruning.latency import Stopwatch
+from edgerestore.pruning.rounds import Journal, Telling, macs_of, prune
 from edgerestore.recipe.pictures import Noise, Pictures, Source
 from edgerestore.recipe.pruning import PruneSettings
 from edgerestore.recipe.training import TrainSettings

@@ -6,9 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from edgerestore.compress.pruning.axes import axes_of
-from edgerestore.compress.pruning.budget import Limits, choose
-from edgerestore.compress.pruning.rounds import macs_of
 from edgerestore.compress.rewrites import deployable
 from edgerestore.errors import InputError
 from edgerestore.export.cost import costs_of_graph
@@ -16,6 +13,9 @@ from edgerestore.export.onnx import onnx_from_module
 from edgerestore.networks import build_network, find_model
 from edgerestore.networks.layers import MultiHead
 from edgerestore.networks.widths import widths_of
+from edgerestore.pruning.axes import axes_of
+from edgerestore.pruning.budget import Limits, choose
+from edgerestore.pruning.rounds import macs_of
 
 TILE = 16
 ALL = ("channels", "hidden", "heads", "head-widths")

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from edgerestore.compress.pruning.axes import Axis, selection_without
-from edgerestore.compress.pruning.importance import Contributions, importance
 from edgerestore.errors import InputError
 from edgerestore.networks.widths import select
+from edgerestore.pruning.axes import Axis, selection_without
+from edgerestore.pruning.importance import Contributions, importance
 from edgerestore.recipe.pruning import Part
 
 Cost = Callable[[nn.Module], float]

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgerestore.compress.pruning.axes import axes_of
-from edgerestore.compress.pruning.importance import contributions_of, importance
 from edgerestore.networks import build_network, find_model
+from edgerestore.pruning.axes import axes_of
+from edgerestore.pruning.importance import contributions_of, importance
 
 SIDE = 16
 ESRT_S = find_model("esrt_s_x2")

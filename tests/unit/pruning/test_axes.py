@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgerestore.compress.pruning.axes import Axis, axes_of, selection_without
-from edgerestore.compress.pruning.budget import without
 from edgerestore.compress.rewrites import REWRITES, deployable
 from edgerestore.errors import InputError
 from edgerestore.networks import ModelSpec, build_network, find_model
+from edgerestore.pruning.axes import Axis, axes_of, selection_without
+from edgerestore.pruning.budget import without
 
 SIDE = 16
 TOLERANCE = 1e-5
