@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from edgerestore.errors import BundleError, CheckFailedError
 from edgerestore.files import replacing_folder, sha256_of
-from edgerestore.metrics import psnr_db
+from edgerestore.metrics import psnr_db, psnr_drop_db
 from edgerestore.recipe.scalars import PrecisionName
 
 SCHEMA = 1
@@ -108,7 +108,14 @@ class ImageScore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     name: str
     fp32_psnr_y_db: float
+    """At most 100 dB, where the network meets the truth exactly."""
     psnr_y_db: float
+    """At most 100 dB, likewise of the bundle."""
+
+    @property
+    def drop_db(self) -> float:
+        """PSNR drop in dB against FP32; negative where the bundle is better."""
+        return psnr_drop_db(self.fp32_psnr_y_db, self.psnr_y_db)
 
 
 class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -20,6 +20,7 @@ from edgerestore.evaluation import (
     protocol,
     read_pairs,
 )
+from edgerestore.metrics import counted_psnr_db, psnr_drop_db
 
 
 class ImageResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +35,7 @@ class ImageResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Range(msgspec.Struct, frozen=True, kw_only=True):
-    """Of all images."""
+    """Mean and worst figure over all images; PSNR counts up to 100 dB, so both are finite."""
 
     mean: float
     worst: float
@@ -154,7 +155,9 @@ def _result(
             name=score.name,
             psnr_y_db=score.psnr_y_db,
             ssim_y=score.ssim_y,
-            drop_db=_drop_db(known.get(score.name), score.psnr_y_db),
+            drop_db=psnr_drop_db(known[score.name], score.psnr_y_db)
+            if score.name in known
+            else None,
         )
         for score in scores
     )
@@ -177,13 +180,6 @@ def _result(
     )
 
 
-def _drop_db(reference: float | None, value: float) -> float | None:
-    if reference is None:
-        return None
-    # Two perfect results are both infinite, and equally good.
-    return 0.0 if reference == value else reference - value
-
-
 def _drop(reference: str, images: Sequence[ImageResult]) -> Drop | None:
     known = {image.name: image.drop_db for image in images if image.drop_db is not None}
     if len(known) < len(images):
@@ -194,7 +190,8 @@ def _drop(reference: str, images: Sequence[ImageResult]) -> Drop | None:
 
 
 def _range(values: Sequence[float]) -> Range:
-    return Range(mean=statistics.fmean(values), worst=min(values))
+    counted = [counted_psnr_db(value) for value in values]
+    return Range(mean=statistics.fmean(counted), worst=min(counted))
 
 
 def _range_if_known(values: Sequence[float | None]) -> Range | None:

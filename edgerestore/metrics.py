@@ -13,6 +13,11 @@ LARGEST_DB = 300.0
 """What floats of a peak of 1 have that do not differ."""
 
 
+MOST_PSNR_DB = 100.0
+"""PSNR beyond which one 8-bit picture is as good as equal; infinity counts as this in means and
+drops, so that a flat picture that is met exactly outweighs no others."""
+
+
 def luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """ITU-R BT.601 luma in [16, 235], H x W, from RGB uint8, unrounded.
 
@@ -96,6 +101,23 @@ def _psnr_db(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 def _require_same_shape(result: NDArray[np.uint8], truth: NDArray[np.uint8]) -> None:
     if result.shape != truth.shape:
         raise InputError(f"cannot compare images of {result.shape} and {truth.shape}")
+
+
+def counted_psnr_db(value: float) -> float:
+    """A picture's PSNR as means, drops and manifests count it: 100 dB at most, never infinite."""
+    return min(value, MOST_PSNR_DB)
+
+
+def psnr_drop_db(reference: float, value: float) -> float:
+    """PSNR drop in dB of a picture against a reference, both counted up to 100 dB."""
+    return counted_psnr_db(reference) - counted_psnr_db(value)
+
+
+def exceeding(value: float, limit: float, digits: int = 3) -> tuple[str, str]:
+    """Both figures with so many digits, or as many more as tell them apart."""
+    while digits < 12 and value != limit and f"{value:.{digits}f}" == f"{limit:.{digits}f}":
+        digits += 1
+    return decibels(value, digits), decibels(limit, digits)
 
 
 def decibels(value: float, digits: int = 3) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgerestore.bundle import Accuracy, ImageScore
+from edgerestore.bundle import Accuracy
 from edgerestore.decision.result import Drop
 from edgerestore.measure.bench.statistics import CONFIDENCE, RESAMPLES
 
@@ -14,7 +14,7 @@ FEWEST_IMAGES = 5
 
 def drop_of(accuracy: Accuracy, seed: int = 0) -> Drop:
     """Mean with its 95 % bootstrap interval over images, and the worst; the seed repeats it."""
-    drops = np.array([_drop_db(image) for image in accuracy.images], np.float64)
+    drops = np.array([image.drop_db for image in accuracy.images], np.float64)
     worst = int(drops.argmax())
     low = high = None
     if drops.size >= FEWEST_IMAGES:
@@ -29,9 +29,3 @@ def drop_of(accuracy: Accuracy, seed: int = 0) -> Drop:
         worst_image=accuracy.images[worst].name,
         images=int(drops.size),
     )
-
-
-def _drop_db(image: ImageScore) -> float:
-    # Two perfect results are both infinite, and equally good.
-    same = image.fp32_psnr_y_db == image.psnr_y_db
-    return 0.0 if same else image.fp32_psnr_y_db - image.psnr_y_db

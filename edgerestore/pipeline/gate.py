@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from edgerestore.bundle import Accuracy, DropLimits, ImageScore
 from edgerestore.compress.quantization.sensitivity import Sensitivity
 from edgerestore.evaluation import Score
+from edgerestore.metrics import counted_psnr_db, exceeding
 from edgerestore.recipe.scalars import PrecisionName
 
 ALLOWED: dict[PrecisionName, DropLimits] = {
@@ -35,10 +36,14 @@ def judge(
 ) -> Accuracy:
     """Sets a bundle's scores against those of the FP32 network, image by image."""
     images = tuple(
-        ImageScore(name=a.name, fp32_psnr_y_db=a.psnr_y_db, psnr_y_db=b.psnr_y_db)
+        ImageScore(
+            name=a.name,
+            fp32_psnr_y_db=counted_psnr_db(a.psnr_y_db),
+            psnr_y_db=counted_psnr_db(b.psnr_y_db),
+        )
         for a, b in zip(fp32, own, strict=True)
     )
-    drops = [image.fp32_psnr_y_db - image.psnr_y_db for image in images]
+    drops = [image.drop_db for image in images]
     allowed = ALLOWED[precision]
     return Accuracy(
         data=data,
@@ -53,11 +58,12 @@ def judge(
 
 def verdict(name: str, precision: PrecisionName, accuracy: Accuracy) -> str:
     """One line on a missed gate."""
-    worst = max(accuracy.images, key=lambda image: image.fp32_psnr_y_db - image.psnr_y_db)
+    worst = max(accuracy.images, key=lambda image: image.drop_db)
+    mean_drop, mean_limit = exceeding(accuracy.mean_drop_db, accuracy.allowed_mean_drop_db)
+    worst_drop, worst_limit = exceeding(accuracy.worst_drop_db, accuracy.allowed_worst_drop_db)
     return (
-        f"{name} misses its accuracy gate: mean drop {accuracy.mean_drop_db:.3f} dB "
-        f"(allowed {accuracy.allowed_mean_drop_db}), worst {accuracy.worst_drop_db:.3f} dB on "
-        f"'{worst.name}' (allowed {accuracy.allowed_worst_drop_db}); {CURES[precision]}"
+        f"{name} misses its accuracy gate: mean drop {mean_drop} dB (allowed {mean_limit}), "
+        f"worst {worst_drop} dB on '{worst.name}' (allowed {worst_limit}); {CURES[precision]}"
     )
 
 
@@ -67,8 +73,8 @@ def explanation(name: str, accuracy: Accuracy, modules: Sequence[Sensitivity]) -
         f"{name}: PSNR-Y in dB, {accuracy.data}",
         f"{'image':24}{'fp32':>9}{'own':>9}{'drop':>9}",
     ]
-    for image in sorted(accuracy.images, key=lambda i: i.psnr_y_db - i.fp32_psnr_y_db):
-        drop = image.fp32_psnr_y_db - image.psnr_y_db
+    for image in sorted(accuracy.images, key=lambda i: -i.drop_db):
+        drop = image.drop_db
         lines.append(
             f"{image.name[:23]:24}{image.fp32_psnr_y_db:9.3f}{image.psnr_y_db:9.3f}{drop:9.3f}"
         )

@@ -42,3 +42,27 @@ def test_images_of_different_sizes_are_refused(measure) -> None:
 def test_nothing_has_no_sign() -> None:
     assert [metrics.decibels(x) for x in (-0.0002, 0.0, -0.0006)] == ["0.000", "0.000", "-0.001"]
     assert metrics.decibels(-0.004, 2) == "0.00"
+
+
+INF = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("reference", "value", "drop"),
+    [(30.0, 29.5, 0.5), (INF, INF, 0.0), (INF, 40.0, 60.0), (40.0, INF, -60.0), (120.0, INF, 0.0)],
+)
+def test_drop_is_finite_whatever_is_met_exactly(reference, value, drop) -> None:
+    assert metrics.psnr_drop_db(reference, value) == pytest.approx(drop)
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "told"),
+    [
+        (0.5, 0.2, ("0.50", "0.20")),
+        (0.0101, 0.01, ("0.0101", "0.0100")),
+        (0.06000001, 0.06, ("0.06000001", "0.06000000")),
+        (0.06, 0.06, ("0.06", "0.06")),
+    ],
+)
+def test_a_missed_limit_is_seen_to_be_missed(value, limit, told) -> None:
+    assert metrics.exceeding(value, limit, 2) == told

@@ -24,6 +24,7 @@ from edgerestore.measure.bench.statistics import (
     paired_ratios,
     percentile,
 )
+from edgerestore.metrics import exceeding
 
 SCHEMA = 1
 
@@ -271,7 +272,8 @@ def gate_missed(accuracy: Accuracy | None) -> str | None:
         ("worst image", accuracy.worst_drop_db, accuracy.allowed_worst_drop_db),
     ):
         if not drop <= allowed:
-            misses.append(f"{what} loses {drop:.2f} dB, allowed {allowed:.2f} dB")
+            lost, limit = exceeding(drop, allowed, 2)
+            misses.append(f"{what} loses {lost} dB, allowed {limit} dB")
     return "; ".join(misses) or None
 
 

@@ -132,7 +132,7 @@ def _accuracy_group(verdicts: Verdicts, group: Sequence[BundleAccuracy]) -> Mark
 
 
 def _drops(item: BundleAccuracy) -> Drops:
-    return {i.name: i.fp32_psnr_y_db - i.psnr_y_db for i in item.accuracy.images}
+    return {i.name: i.drop_db for i in item.accuracy.images}
 
 
 def _totals(group: Sequence[BundleAccuracy]) -> Iterable[list[Content]]:
@@ -164,7 +164,7 @@ def _accuracy_row(name: str, fp32: float, group: Sequence[BundleAccuracy]) -> li
             cells.append(NONE)
             continue
         score = scores[name]
-        drop = score.fp32_psnr_y_db - score.psnr_y_db
+        drop = score.drop_db
         worst = drop >= item.accuracy.worst_drop_db - 1e-9 and drop > UNSEEN_DB
         delta = tag("span", signed(-drop), class_="delta worst" if worst else "delta")
         cells.append(joined([decimal(score.psnr_y_db), " ", delta]))

@@ -197,7 +197,7 @@ def _speed(ratio: Ratio, against: str) -> str:
 
 
 def _loss(accuracy: Accuracy) -> str:
-    worst = max(accuracy.images, key=lambda i: i.fp32_psnr_y_db - i.psnr_y_db)
+    worst = max(accuracy.images, key=lambda i: i.drop_db)
     if max(abs(accuracy.mean_drop_db), accuracy.worst_drop_db) < UNSEEN_DB:
         return "keeps the FP32 network's accuracy on every image"
     return (
