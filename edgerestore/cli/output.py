@@ -44,7 +44,8 @@ def count(value: float | None) -> str:
     if value is None:
         return "-"
     for unit in ("", "k", "M", "G"):
-        if value < 1000:
+        # What three digits round up to 1000 belongs to the next unit.
+        if float(f"{value:.3g}") < 1000:
             return f"{value:.3g}{unit}"
         value /= 1000
     return f"{value:.3g}T"

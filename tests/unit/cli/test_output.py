@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgerestore.cli.output import console, table
+from edgerestore.cli.output import console, count, table
 
 
 def test_a_narrow_terminal_breaks_headings_and_no_numbers(
@@ -16,3 +16,20 @@ def test_a_narrow_terminal_breaks_headings_and_no_numbers(
     assert max(map(len, printed.splitlines())) <= 60
     assert all(number in printed.split() for number in ("0.012", "12.345", "1234567"))
     assert "another" in printed
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (0, "0"),
+        (999.4, "999"),
+        (999.6, "1k"),
+        (999_600, "1M"),
+        (999_499, "999k"),
+        (999_999_999, "1G"),
+        (1.5e12, "1.5T"),
+    ],
+)
+def test_counts_have_three_digits_and_no_exponent(value: float | None, text: str) -> None:
+    assert count(value) == text
