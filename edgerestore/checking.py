@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgerestore.backends.base import open_session
+import numpy as np
+
+from edgerestore.backends.base import session_on
 from edgerestore.bundle import Manifest, probe_psnr_db, read_bundle
 from edgerestore.errors import CheckFailedError
+from edgerestore.measure.bench.judging import UNPROVEN_FLOOR_DB
 from edgerestore.measure.bench.machine import cpu
 
 
@@ -40,16 +43,20 @@ def check_bundle(path: Path, threads: int = 0) -> Checked:
             f"INT8 products without a word: build it anew for {manifest.target.name}"
         )
     given, expected = bundle.probe()
-    session = open_session(bundle, threads)
-    try:
-        psnr = probe_psnr_db(session.run(given), expected)
-    finally:
-        session.close()
-    floor = manifest.parity.floor_db
-    if floor is not None and psnr < floor:
+    with session_on(bundle, threads) as session:
+        output = session.run(given)
+    if not np.isfinite(output).all():
         raise CheckFailedError(
-            f"{path}: its output here is {psnr:.1f} dB from the FP32 network's, below the floor "
-            f"of {floor:.1f} dB; do not use it on this machine"
+            f"{path}: its output here holds NaN or infinity; do not use it on this machine"
+        )
+    psnr = probe_psnr_db(output, expected)
+    floor = manifest.parity.floor_db
+    least = UNPROVEN_FLOOR_DB if floor is None else floor
+    if psnr < least:
+        stated = "the floor of" if floor is not None else "what any bundle must reach,"
+        raise CheckFailedError(
+            f"{path}: its output here is {psnr:.1f} dB from the FP32 network's, below {stated} "
+            f"{least:.1f} dB; do not use it on this machine"
         )
     return Checked(str(path), bundle.name, "verified", psnr, floor)
 

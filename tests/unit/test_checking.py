@@ -55,3 +55,19 @@ def test_absent_device_is_told_with_its_cure(doubling_bundle: Callable[..., Path
     npu = TargetFacts(name="npu", backend="openvino", device="NPU", options={})
     with pytest.raises(MissingPartError, match=r"sees no NPU here, only CPU; install Intel's NPU"):
         check_bundle(doubling_bundle(target=npu, parity=EMULATED))
+
+
+UNSTATED = Parity(status="verified", runtime="test")
+"""What an older bundle holds that states no floor."""
+
+
+@pytest.mark.needs_backend("onnxruntime")
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(float("nan"), "holds NaN or infinity"), (0.9, r"what any bundle must reach, 30\.0 dB")],
+)
+def test_wrong_output_is_refused_where_no_floor_is_stated(
+    doubling_bundle: Callable[..., Path], error: float, message: str
+) -> None:
+    with pytest.raises(CheckFailedError, match=message):
+        check_bundle(doubling_bundle(error=error, parity=UNSTATED))
