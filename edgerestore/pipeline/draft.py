@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgerestore import bundle as bundles
+from edgerestore.backends import BACKENDS, find_backend
 from edgerestore.bundle import Manifest, PassFacts
 from edgerestore.export.onnx import INPUT, OUTPUT
 from edgerestore.pipeline.source import Source
 from edgerestore.recipe import Target
 from edgerestore.recipe.scalars import PrecisionName
 
-TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf", "tensorrt-rtx")
+TOOLS = ("torch", "onnx", "onnxscript", "nncf")
+"""Distributions that take part in a build, beside the runtimes."""
 
 
 def draft_manifest(
@@ -66,7 +68,7 @@ def draft_manifest(
 
 def _tools() -> dict[str, str]:
     versions = {"edgerestore": importlib.metadata.version("edgerestore")}
-    for name in TOOLS:
+    for name in (*TOOLS, *(find_backend(name).distribution for name in BACKENDS)):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
