@@ -1,4 +1,4 @@
-"""Runs the README's console examples, in order, in an empty folder."""
+"""The documents: their examples run, in order, in an empty folder; their links lead to files."""
 
 from __future__ import annotations
 
@@ -18,9 +18,23 @@ ROOT = Path(__file__).parent.parent
 NOT_HERE = {"demo": "takes minutes; 'make demo' runs it"}
 
 
+MOST_LINES, MOST_WORDS = 200, 1500
+
+
+def pages() -> list[Path]:
+    """The README, then the pages of docs/ in the order of their index."""
+    index = ROOT / "docs" / "README.md"
+    listed = re.findall(r"\]\(([a-z-]+\.md)\)", index.read_text())
+    return [ROOT / "README.md", index, *(index.parent / name for name in listed)]
+
+
+def documents() -> str:
+    return "\n".join(page.read_text() for page in pages())
+
+
 def console_commands() -> list[str]:
     """Commands of ```console blocks; those of ```text blocks need files that are not shipped."""
-    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```console\n(.*?)```", documents(), re.DOTALL)
     joined = [block.replace("\\\n", " ") for block in blocks]
     return [line[2:] for block in joined for line in block.splitlines() if line.startswith("$ ")]
 
@@ -44,8 +58,8 @@ def made_up_weights():
     }
 
 
-def test_the_readme_shows_every_verb():
-    text = (ROOT / "README.md").read_text()
+def test_the_documents_show_every_verb():
+    text = documents()
     help_text = subprocess.run(
         [sys.executable, "-m", "edgerestore", "--help"], capture_output=True, text=True, check=True
     ).stdout
@@ -70,3 +84,37 @@ def test_a_readme_example_runs(command, folder):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_the_readme_is_short():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= MOST_LINES
+    assert len(text.split()) <= MOST_WORDS
+
+
+def test_every_page_is_in_the_index():
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} == {p.name for p in pages()[1:]}
+
+
+@pytest.mark.parametrize(
+    "page", [*pages(), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=lambda page: page.name
+)
+def test_every_link_leads_to_a_file(page):
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", prose) if "://" not in link]
+    assert [link for link in links if not (page.parent / link.partition("#")[0]).exists()] == []
+
+
+def test_the_python_example_runs(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", documents(), re.DOTALL)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "(180, 240, 3) verified"
