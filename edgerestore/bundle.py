@@ -236,7 +236,7 @@ def read_bundle(path: Path) -> Bundle:
     files that no line of ``SHA256SUMS`` covers and for another schema version.
     """
     if not (path / MANIFEST).is_file():
-        raise BundleError(f"{path}: not a bundle (no {MANIFEST})")
+        raise BundleError(f"{path}: not a bundle (no {MANIFEST}){_bundles_below(path)}")
     sums = verify_sealed(path, required=MANIFEST)
     if (path / MANIFEST).stat().st_size > MAX_MANIFEST_BYTES:
         raise BundleError(f"{path / MANIFEST}: larger than {MAX_MANIFEST_BYTES} bytes")
@@ -308,6 +308,15 @@ def probe_psnr_db(result: NDArray[np.float32], expected: NDArray[np.float32]) ->
     if not np.isfinite(result).all():
         return 0.0
     return min(200.0, float(psnr_db(result, expected)))
+
+
+def _bundles_below(path: Path) -> str:
+    """What to name in the place of a folder that holds bundles; empty where it holds none."""
+    below = sorted(found.parent for found in path.glob(f"*/{MANIFEST}"))
+    if not below:
+        return ""
+    more = f" (or {len(below) - 1} more there)" if len(below) > 1 else ""
+    return f"; it holds bundles: name {below[0]}{more}"
 
 
 class _Version(msgspec.Struct):

@@ -43,7 +43,8 @@ HOST_PACKAGES = ("nncf", "onnx", "onnxruntime", "onnxscript", "openvino", "safet
 
 app = typer.Typer(
     name="edgerestore",
-    help="From a PyTorch image-restoration transformer to a verified artifact on the device.",
+    help="From a PyTorch image-restoration network to a verified artifact on the device.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -70,8 +71,22 @@ for verb in VERBS:
     verb.register(app)
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        from edgerestore import __version__
+
+        typer.echo(f"edgerestore {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error; any position.")
     ] = False,

@@ -128,3 +128,13 @@ def test_newcomer_builds_a_module_and_restores_an_array(tmp_path: Path) -> None:
     done = run(TEN_LINES, tmp_path / "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "(96, 96, 3) mine-fp32-x86-openvino"
+
+
+def test_command_line_tells_its_version_and_helps_by_both_names(tmp_path: Path) -> None:
+    code = "from edgerestore.cli import main; sys.exit(main(sys.argv[1:]))"
+
+    def said(*arguments: str) -> str:
+        return run(f"import sys; {code}", *arguments, cwd=tmp_path).stdout
+
+    assert said("--version") == f"edgerestore {edgerestore.__version__}\n"
+    assert said("check", "-h") == said("check", "--help") != ""

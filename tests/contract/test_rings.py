@@ -138,7 +138,7 @@ def test_module_runs_as_a_program() -> None:
         [sys.executable, "-m", "edgerestore", "--help"], capture_output=True, text=True, cwd=ROOT
     )
     assert done.returncode == 0
-    assert "From a PyTorch image-restoration transformer" in done.stdout
+    assert "From a PyTorch image-restoration network" in done.stdout
 
 
 @pytest.mark.parametrize("line", ["models --json", "targets --json", "doctor --json"])

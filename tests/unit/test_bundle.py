@@ -437,3 +437,9 @@ def test_check_tells_the_truth_in_both_directions(
     assert (bad.returncode, bad.stdout) == (1, "")
     assert "20.0 dB from the FP32 network's, below the floor of 70.0 dB" in bad.stderr
     assert bad.stderr.count("\n") == 1
+
+
+def test_folder_of_bundles_says_what_to_name(doubling_bundle) -> None:
+    path = doubling_bundle()
+    with pytest.raises(BundleError, match=f"it holds bundles: name {path}$"):
+        read_bundle(path.parent)
