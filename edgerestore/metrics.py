@@ -14,8 +14,14 @@ LARGEST_DB = 300.0
 
 
 MOST_PSNR_DB = 100.0
-"""PSNR beyond which one 8-bit picture is as good as equal; infinity counts as this in means and
-drops, so that a flat picture that is met exactly outweighs no others."""
+"""PSNR that infinity counts as in means and manifests, so that both stay finite."""
+
+VISIBLE_PSNR_DB = 60.0
+"""PSNR above which no drop is counted: rounding to 8 bits alone is 58.9 dB from what was rounded.
+
+A flat picture that FP32 meets exactly, and INT8 but for one grey level in a few pixels, has lost
+nothing that anybody sees, and would outweigh every photograph.
+"""
 
 
 def luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -104,13 +110,13 @@ def _require_same_shape(result: NDArray[np.uint8], truth: NDArray[np.uint8]) -> 
 
 
 def counted_psnr_db(value: float) -> float:
-    """A picture's PSNR as means, drops and manifests count it: 100 dB at most, never infinite."""
+    """A picture's PSNR as means and manifests count it: 100 dB at most, never infinite."""
     return min(value, MOST_PSNR_DB)
 
 
 def psnr_drop_db(reference: float, value: float) -> float:
-    """PSNR drop in dB of a picture against a reference, both counted up to 100 dB."""
-    return counted_psnr_db(reference) - counted_psnr_db(value)
+    """PSNR drop in dB of a picture against a reference, both counted up to 60 dB."""
+    return min(reference, VISIBLE_PSNR_DB) - min(value, VISIBLE_PSNR_DB)
 
 
 def exceeding(value: float, limit: float, digits: int = 3) -> tuple[str, str]:

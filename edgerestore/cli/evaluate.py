@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,7 +70,7 @@ def _print_tables(results: list[BundleResult]) -> None:
     by_image = table("PSNR-Y, dB", "image", *numbers)
     for name in dict.fromkeys(image.name for result in results for image in result.images):
         found = [
-            {image.name: f"{image.psnr_y_db:.2f}" for image in result.images}.get(name, "")
+            {image.name: _decibels(image.psnr_y_db) for image in result.images}.get(name, "")
             for result in results
         ]
         by_image.add_row(name, *found)
@@ -82,6 +83,11 @@ def _print_tables(results: list[BundleResult]) -> None:
         shown.print("'-': no FP32 bundle of the same weights is among these.", markup=False)
     if any(result.ssim_y is None for result in results):
         shown.print("SSIM needs scikit-image: pip install 'edgerestore[evaluate]'", markup=False)
+
+
+def _decibels(psnr_db: float) -> str:
+    """PSNR with two decimals; infinite where the picture equals its truth."""
+    return f"{psnr_db:.2f}" if math.isfinite(psnr_db) else "exact"
 
 
 def _drop_cells(result: BundleResult, results: list[BundleResult]) -> tuple[str, str, str]:

@@ -49,7 +49,7 @@ INF = float("inf")
 
 @pytest.mark.parametrize(
     ("reference", "value", "drop"),
-    [(30.0, 29.5, 0.5), (INF, INF, 0.0), (INF, 40.0, 60.0), (40.0, INF, -60.0), (120.0, INF, 0.0)],
+    [(30.0, 29.5, 0.5), (INF, INF, 0.0), (INF, 40.0, 20.0), (40.0, INF, -20.0), (INF, 83.3, 0.0)],
 )
 def test_drop_is_finite_whatever_is_met_exactly(reference, value, drop) -> None:
     assert metrics.psnr_drop_db(reference, value) == pytest.approx(drop)

@@ -25,7 +25,12 @@ def judged(fp32: list[float], own: list[float]) -> Accuracy:
 
 @pytest.mark.parametrize(
     ("fp32", "own", "passes"),
-    [([INF, 30.0], [INF, 29.99], True), ([INF, 30.0], [55.0, 30.0], False), ([INF], [INF], True)],
+    [
+        ([INF, 30.0], [INF, 29.99], True),
+        ([INF, 30.0], [83.27, 29.99], True),
+        ([INF, 30.0], [55.0, 30.0], False),
+        ([INF], [INF], True),
+    ],
 )
 def test_black_pairs_leave_a_finite_manifest(fp32, own, passes) -> None:
     accuracy = judged(fp32, own)
