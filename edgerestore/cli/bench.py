@@ -28,32 +28,42 @@ def bench(
         float | None,
         typer.Option(
             "--seconds",
-            help="Time for each bundle, half as much for each setting beyond; 10 unless "
-            "--samples is given.",
+            help="Seconds of measuring each bundle; each further setting takes half as many.",
+            show_default="10, or no limit with --samples",
             min=0.01,
         ),
     ] = None,
     samples: Annotated[
         int | None,
-        typer.Option("--samples", help="Runs of each bundle; p90 needs 64, p99 662.", min=1),
+        typer.Option(
+            "--samples", help="Number of runs of each bundle; p90 needs 64, p99 662.", min=1
+        ),
     ] = None,
     threads: Threads = 0,
     streams: Annotated[
         str | None,
         typer.Option(
-            "--streams", help="Inferences under way at once, such as 1,4; 1 and the cores."
+            "--streams",
+            help="Inferences under way at once, such as 1,4.",
+            show_default="1 and the cores",
         ),
     ] = None,
     batch: Annotated[
         str | None,
-        typer.Option("--batch", help="Images in each of those, such as 1,4; the bundle's own."),
+        typer.Option(
+            "--batch",
+            help="Images in each inference, such as 1,4.",
+            show_default="the bundle's own",
+        ),
     ] = None,
     picture: Annotated[
         Path | None,
-        typer.Option("--picture", help="To restore as a whole; a small photograph."),
+        typer.Option(
+            "--picture", help="Picture to restore as a whole.", show_default="a small photograph"
+        ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="One inference at a time and nothing else.")
+        bool, typer.Option("--quick", help="Measure one inference at a time and nothing else.")
     ] = False,
     out: Annotated[
         Path | None,
@@ -112,7 +122,7 @@ def bench(
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:
-    """Of a list with commas, each once."""
+    """The numbers of a list with commas, each once."""
     try:
         return tuple(dict.fromkeys(int(number) for number in text.split(",")))
     except ValueError as error:

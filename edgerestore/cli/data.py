@@ -140,9 +140,11 @@ def pairs(
 
 
 def shards(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Of pictures.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Folders of pictures.")],
     out: Annotated[Path, typer.Option(help="Folder that the shards go into.")],
-    pictures_per_shard: Annotated[int, typer.Option(min=1, help="In each tar file.")] = 1000,
+    pictures_per_shard: Annotated[
+        int, typer.Option(min=1, help="Pictures in each tar file.")
+    ] = 1000,
     json: Json = False,
 ) -> None:
     """Pack pictures into WebDataset shards, for a recipe to read with 'shards = ...'."""

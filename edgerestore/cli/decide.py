@@ -35,17 +35,24 @@ def decide(
     calibration: CalibrationSet = None,
     tile: TileSide = None,
     max_drop_db: Annotated[
-        float | None, typer.Option(min=0, help="That may be lost in the mean; INT8's gate.")
+        float | None,
+        typer.Option(min=0, help="Mean loss allowed, in dB.", show_default="INT8's gate"),
     ] = None,
     max_worst_db: Annotated[
-        float | None, typer.Option(min=0, help="That may be lost on one image; INT8's gate.")
+        float | None,
+        typer.Option(
+            min=0, help="Loss allowed on the worst image, in dB.", show_default="INT8's gate"
+        ),
     ] = None,
     latency_ms: Annotated[
         float | None,
-        typer.Option(min=0.001, help="Of one tile: the most accurate that keeps it is sought."),
+        typer.Option(
+            min=0.001,
+            help="Latency allowed for one tile; the most accurate candidate within it is sought.",
+        ),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(min=0.01, help="Time under the clock for each candidate.")
+        float, typer.Option(min=0.01, help="Seconds of measuring each candidate.")
     ] = 10.0,
     threads: Threads = 0,
     out: Annotated[

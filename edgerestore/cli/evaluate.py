@@ -20,15 +20,17 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    bundles: Annotated[list[Path], typer.Argument(help="One bundle or several.")],
+    bundles: Annotated[list[Path], typer.Argument(help="Bundle folders, one or several.")],
     data: Annotated[
         Path,
         typer.Option(
-            help="Pairs: HR/ and LR_bicubic/X2/, input/ and target/, or rainL/ and norain/."
+            help="Folder of pairs: HR/ and LR_bicubic/X2/, input/ and target/, or rainL/ "
+            "and norain/."
         ),
     ],
     scale_dir: Annotated[
-        str | None, typer.Option(help="Folder below LR_bicubic/, such as X2; the model says.")
+        str | None,
+        typer.Option(help="Folder below LR_bicubic/, such as X2.", show_default="the model's"),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the JSON document here as well.")] = None,
     json: Json = False,

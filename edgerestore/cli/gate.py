@@ -30,7 +30,7 @@ def gate(
         str, typer.Option("--threshold", help="Smallest difference of latency that matters.")
     ] = "3%",
     seconds: Annotated[
-        float, typer.Option("--seconds", help="Time for the whole comparison.", min=0.01)
+        float, typer.Option("--seconds", help="Seconds for the whole comparison.", min=0.01)
     ] = 60.0,
     threads: Threads = 0,
     accepted: Annotated[

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 Threads = Annotated[
-    int, typer.Option("--threads", help="Threads of the runtime; 0: its choice.", min=0)
+    int,
+    typer.Option("--threads", help="Number of runtime threads; 0 lets the runtime choose.", min=0),
 ]
 Across = Annotated[
     bool,
@@ -23,16 +24,21 @@ Resume = Annotated[
 ]
 WeightsFile = Annotated[
     Path | None,
-    typer.Option("--weights", help="safetensors; the shipped weights if left out."),
+    typer.Option(
+        "--weights", help="Weights, as a safetensors file.", show_default="the shipped weights"
+    ),
 ]
 JudgedOn = Annotated[
-    Path | None, typer.Option("--data", help="Pairs to judge on; the shipped ones if left out.")
+    Path | None, typer.Option("--data", help="Pairs to judge on.", show_default="the shipped pairs")
 ]
 CalibrationSet = Annotated[
     str | None,
-    typer.Option("--calibration", help="A shipped set, or a folder of degraded pictures."),
+    typer.Option(
+        "--calibration",
+        help="Calibration set: a shipped one's name, or a folder of degraded pictures.",
+    ),
 ]
 TileSide = Annotated[
     int | None,
-    typer.Option("--tile", min=8, help="Input side in pixels; the model's if left out."),
+    typer.Option("--tile", min=8, help="Side of the input in pixels.", show_default="the model's"),
 ]

@@ -34,10 +34,14 @@ def register(app: typer.Typer) -> None:
 def profile(
     bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE", show_default=False)],
     top: Annotated[
-        int, typer.Option("--top", help="Rows of the table; the others are one.", min=1)
+        int,
+        typer.Option("--top", help="Rows of the table; further operators share one more.", min=1),
     ] = TOP,
     runs: Annotated[
-        int | None, typer.Option("--runs", help="Inferences that medians are of; 25.", min=1)
+        int | None,
+        typer.Option(
+            "--runs", help="Inferences that medians are taken over.", show_default="25", min=1
+        ),
     ] = None,
     threads: Threads = 0,
     roofline: Annotated[
@@ -48,7 +52,8 @@ def profile(
         ),
     ] = False,
     seconds: Annotated[
-        float, typer.Option("--seconds", help="Of --roofline, for each bundle and peak.", min=0.01)
+        float,
+        typer.Option("--seconds", help="Seconds of --roofline for each bundle and peak.", min=0.01),
     ] = 5.0,
     as_json: Json = False,
 ) -> None:

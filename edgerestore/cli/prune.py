@@ -25,11 +25,14 @@ def prune(
     recipe: RecipeName,
     data: Data,
     out: Annotated[
-        Path | None, typer.Option(help="Where the rounds go; runs/<model>-pruned.")
+        Path | None,
+        typer.Option(help="Folder that the rounds go into.", show_default="runs/<model>-pruned"),
     ] = None,
     macs: Annotated[
         float | None,
-        typer.Option(min=0.01, max=0.99, help="Share of the MACs to go; else as the recipe says."),
+        typer.Option(
+            min=0.01, max=0.99, help="Share of the MACs to remove.", show_default="the recipe's"
+        ),
     ] = None,
     resume: Resume = False,
     json: Json = False,

@@ -28,14 +28,14 @@ def report(
     results: Annotated[list[Path], typer.Argument(metavar="RESULTS...", show_default=False)],
     out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")],
     title: Annotated[
-        str | None, typer.Option("--title", help=f"Heading; {TITLE}.", show_default=False)
+        str | None, typer.Option("--title", help="Heading of the report.", show_default=TITLE)
     ] = None,
     picture: Annotated[
         list[str] | None,
         typer.Option(
             "--picture",
             metavar="LABEL=FILE",
-            help="To compare, once for each; heat maps show how far all are from the last.",
+            help="Picture to compare, once for each; heat maps show how far all are from the last.",
         ),
     ] = None,
     across: Across = False,

@@ -37,17 +37,25 @@ def restore(
     ] = None,
     overlap: Annotated[
         int | None,
-        typer.Option(help="Input pixels that neighbouring tiles share; the bundle says."),
+        typer.Option(
+            help="Input pixels that neighbouring tiles share.", show_default="the bundle's"
+        ),
     ] = None,
     streams: Annotated[
         int | None,
-        typer.Option(help="Tiles under way at once; else as many as there are cores, 8 at most."),
+        typer.Option(
+            help="Tiles under way at once.", show_default="as many as there are cores, 8 at most"
+        ),
     ] = None,
     quality: Annotated[
-        int, typer.Option(help="Of JPEG (4:4:4) and WebP, 1 to 100; WebP at 100 is lossless.")
+        int,
+        typer.Option(help="Quality of JPEG (4:4:4) and WebP, 1 to 100; WebP at 100 is lossless."),
     ] = 95,
     max_megapixels: Annotated[
-        float, typer.Option(help="Larger inputs are refused before they are decoded.")
+        float,
+        typer.Option(
+            help="Megapixels of the largest input; larger ones are refused before they are decoded."
+        ),
     ] = 256,
     force: Annotated[
         bool, typer.Option("--force", help="Restore again what a folder already holds.")

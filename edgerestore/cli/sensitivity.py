@@ -34,16 +34,24 @@ def sensitivity(
     calibration: CalibrationSet = None,
     tile: TileSide = None,
     keep_float: Annotated[
-        list[str] | None, typer.Option(help="Modules that stay in float anyway; a pattern.")
+        list[str] | None, typer.Option(help="Pattern of modules that stay in float in any case.")
     ] = None,
     search: Annotated[
         bool, typer.Option("--search", help="Find the fewest modules in float that are enough.")
     ] = False,
     max_drop_db: Annotated[
-        float | None, typer.Option(min=0, help="For --search: mean loss allowed; INT8's gate.")
+        float | None,
+        typer.Option(
+            min=0, help="Mean loss allowed with --search, in dB.", show_default="INT8's gate"
+        ),
     ] = None,
     max_worst_db: Annotated[
-        float | None, typer.Option(min=0, help="For --search: loss of the worst image; likewise.")
+        float | None,
+        typer.Option(
+            min=0,
+            help="Loss allowed on the worst image with --search, in dB.",
+            show_default="INT8's gate",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the picture here, as SVG.")] = None,
     json: Json = False,

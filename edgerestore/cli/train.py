@@ -28,7 +28,10 @@ def train(
     recipe: RecipeName,
     data: Data,
     out: Annotated[
-        Path | None, typer.Option(help="Where weights, log and checkpoint go; runs/<model>.")
+        Path | None,
+        typer.Option(
+            help="Folder that weights, log and checkpoint go into.", show_default="runs/<model>"
+        ),
     ] = None,
     resume: Resume = False,
     json: Json = False,
