@@ -12,7 +12,7 @@ from edgerestore.networks.layers import Upsampler
 
 COLOURS = 3
 GROUP, KEPT = 4, 2
-"""Of each group of weights that one output reads in a row, how many are not zero."""
+"""Size of a group of weights that one output reads in a row, and how many are not zero."""
 
 
 def sparsify(network: nn.Module) -> dict[str, Tensor]:

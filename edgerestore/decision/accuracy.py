@@ -9,7 +9,7 @@ from edgerestore.decision.result import Drop
 from edgerestore.measure.bench.statistics import CONFIDENCE, RESAMPLES
 
 FEWEST_IMAGES = 5
-"""For an interval: fewer are no sample of anything."""
+"""Fewest images for an interval: fewer are no sample of anything."""
 
 
 def drop_of(accuracy: Accuracy, seed: int = 0) -> Drop:

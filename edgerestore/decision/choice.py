@@ -17,7 +17,7 @@ ACCURACY_STEP_DB = 0.01
 """A difference of the mean that nobody sees."""
 
 FRONT_STEP_DB = 0.001
-"""Of the Pareto front: what tables show."""
+"""Step of accuracy on the Pareto front: what tables show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Option:
     label: str
     drop: Drop
     turns_ns: Sequence[Sequence[int]]
-    """Of the same rounds as those of the other options."""
+    """Turns of the same rounds as those of the other options."""
     file_bytes: int
 
 

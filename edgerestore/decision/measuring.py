@@ -33,7 +33,7 @@ class Seen:
     measurements: dict[str, Measurement]
     profiles: dict[str, Profile]
     results: Results
-    """As 'edgerestore bench' writes them; candidates that miss their gate are measured too."""
+    """Results as 'edgerestore bench' writes them, also of candidates that miss their gate."""
 
 
 def measure_candidates(

@@ -58,7 +58,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """How it misses the gate of 'edgerestore build'; null where it passes."""
     drop: Drop | None = None
     psnr_y_db: tuple[ImageScore, ...] = ()
-    """Of each image, for the FP32 network and for this candidate in its runtime."""
+    """PSNR-Y of each image, for the FP32 network and for this candidate in its runtime."""
     latency_ms: LatencyMs | None = None
     against_fp32: Ratio | None = None
     """Latency over that of FP32; null for FP32 itself."""

@@ -36,7 +36,7 @@ FOLDED_VALUES = 4096
 """Constants of up to this many values are computed at export; larger ones would swell files."""
 
 SCOPES = "pkg.torch.onnx.name_scopes"
-"""Under which torch's exporter notes the modules that a node is inside of, outermost first."""
+"""Key of torch's exporter for the modules that a node is inside of, outermost first."""
 
 REFUSED_OPERATORS = {
     "Col2Im": "TensorRT's parser has none, and OpenVINO runs a reference kernel",

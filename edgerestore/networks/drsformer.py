@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 KEPT_SHARES = ((1, 2), (2, 3), (3, 4), (4, 5))
-"""Of each row of scores, the shares that the four copies keep (section 3.2)."""
+"""Shares of each row of scores that the four copies keep (section 3.2)."""
 INITIAL_WEIGHT = 0.2
-"""Of each of the four copies in their sum."""
+"""Initial weight of each of the four copies in their sum."""
 STEPS, HIDDEN = 4, 64
 """Steps of a mixture of experts, and width of the layer that weighs its experts."""
 SEPARABLE, DILATED = (1, 3, 5, 7), (3, 5, 7)
@@ -36,7 +36,7 @@ class DRSformerConfig:
     expansion: float = 2.66
     """Hidden width of the feed-forward over the channels, rounded down."""
     mefc: bool = True
-    """With the mixtures of experts; the publication leaves them out for light rain."""
+    """Whether the mixtures of experts are there; the publication leaves them out for light rain."""
 
     def __post_init__(self) -> None:
         for level, heads in enumerate(self.heads):

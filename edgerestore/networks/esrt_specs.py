@@ -15,7 +15,7 @@ _COMMON: dict[str, Any] = {
     "keep_float": ("head", "reduce", "body_conv", "tail", "skip"),
 }
 _PARAMS = {2: 677_771, 3: 770_251, 4: 751_755}
-"""Of the published networks, by scale."""
+"""Parameters of the published networks, by scale."""
 _COMPACT_PARAMS = {2: 128_467, 4: 137_747}
 
 ESRT_SPECS = (

@@ -89,11 +89,11 @@ class ModelSpec:
     """Modules that INT8 leaves in float by default: they touch the image itself."""
     source: str = ""
     tasks: tuple[str, ...] = ()
-    """Of a network that learns several tasks at once: the entries that deploy one each."""
+    """Entries that deploy one task each, of a network that learns several at once."""
     parent: str = ""
-    """Of such an entry: the network that holds its tensors among its own, under equal names."""
+    """Network that holds the tensors of an entry for one task among its own, under equal names."""
     pruned_from: str = ""
-    """Of an entry at other widths: the one whose network was pruned."""
+    """Entry whose network was pruned to make this one at other widths."""
     reference_names: str = ""
     """``module:function`` that maps the authors' tensor names to ours, given ours.
 

@@ -25,9 +25,9 @@ class Kept:
     """What is left of one layer; None where nothing went."""
 
     read: Places | None = None
-    """Of its inputs."""
+    """Inputs of the layer that are left."""
     written: Places | None = None
-    """Of its outputs. A normalisation writes what it reads, and so does a PReLU."""
+    """Outputs of the layer that are left. A normalisation writes what it reads; so does a PReLU."""
 
 
 class Widths(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

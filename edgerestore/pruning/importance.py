@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from edgerestore.pruning.axes import Axis
 
 Contributions = Mapping[Axis, Tensor]
-"""By axis, what each unit contributes to the loss on each batch: batches x units."""
+"""What each unit contributes to the loss on each batch, by axis: batches x units."""
 
 
 def contributions_of(

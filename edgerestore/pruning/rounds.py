@@ -42,14 +42,14 @@ DENSE, PRUNED, JOURNAL = "dense.safetensors", "pruned.safetensors", "prune.json"
 SLOWEST = 0.97
 """Share of the MACs that the next attempt at a latency keeps at most."""
 TRACED_SIDE = 16
-"""Of the image, in pixels, with which dependencies are found; they do not depend on it."""
+"""Side of the image, in pixels, with which dependencies are found; they do not depend on it."""
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """A network on the way: the dense one, or what a round made of it."""
 
     macs: int
-    """Of one default tile in the deployable form."""
+    """Multiply-accumulates of one default tile in the deployable form."""
     params: int
     pruned_db: float | None = None
     """Mean PSNR-Y before it learned again; None for the dense one, or without validation."""

@@ -10,11 +10,11 @@ class DataSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     name: str
     pictures: str
-    """Which ones and how many, in words."""
+    """Which pictures and how many, in words."""
     terms: str
-    """Under which they may be used, or that none are stated; and who says so."""
+    """Terms under which pictures may be used, or that none are stated; and who says so."""
     source: str
-    """Where others get them."""
+    """Where others get the pictures."""
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -24,4 +24,4 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     data: tuple[DataSet, ...]
     limits: tuple[str, ...]
     licence: str
-    """Of the weights themselves."""
+    """Licence of the weights themselves."""

@@ -27,11 +27,11 @@ class Distillation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     teacher: str
     """A model's name; its task and scale are the student's, and it takes the recipe's patch."""
     weights: str | None = None
-    """The teacher's, relative to the recipe; the shipped ones where absent."""
+    """The teacher's weights, relative to the recipe; the shipped ones where absent."""
     output_weight: Weight = 1.0
-    """Of the mean absolute difference of the two outputs."""
+    """Weight of the mean absolute difference of the two outputs."""
     feature_weight: Weight = 0.01
-    """Of the mean over ``features`` of their losses, which begin near 1; pixels' near 0.03."""
+    """Weight of the mean of the losses of ``features``, which begin near 1; pixels' near 0.03."""
     features: dict[str, str] = {}
     """Modules of the student, such as ``layers.2``, and those of the teacher to resemble."""
 

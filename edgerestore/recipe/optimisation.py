@@ -18,7 +18,7 @@ class Optimizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     kind: Literal["adam", "adamw"] = "adam"
     betas: tuple[Decay, Decay] = (0.9, 0.999)
-    """Of the gradient's average and of its square's."""
+    """Decays of the gradient's average and of its square's."""
     weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """Added to the gradient by ``adam``, taken off the weights by ``adamw``."""
 

@@ -36,14 +36,14 @@ class Rain(Kind, frozen=True, kw_only=True, tag="rain"):
     density: Range = (0.001, 0.0032)
     """Streaks of the nearest layer, to a pixel."""
     length: Range = (10.0, 45.0)
-    """Of a streak of the nearest layer, in pixels: how far a drop falls while the shutter is
-    open. Within a crop, lengths vary about this."""
+    """Length of a streak of the nearest layer, in pixels: how far a drop falls while the shutter
+    is open. Within a crop, lengths vary about this."""
     angle: Range = (-35.0, 35.0)
     """Degrees from the vertical, downwards to the right where positive."""
     width: Range = (0.5, 1.0)
-    """Of a streak of the nearest layer across, in pixels (standard deviation)."""
+    """Width across a streak of the nearest layer, in pixels (standard deviation)."""
     brightness: Range = (0.2, 0.7)
-    """Of the brightest streak, where 1 is white."""
+    """Brightness of the brightest streak, where 1 is white."""
     layers: tuple[Positive, Positive] = (1, 2)
     """Fewest and most depths; streaks of a farther layer are shorter, thinner, fainter and
     denser."""
@@ -71,7 +71,7 @@ class Snow(Kind, frozen=True, kw_only=True, tag="snow"):
     angle: Range = (-40.0, 40.0)
     """Degrees from the vertical, downwards to the right where positive."""
     opacity: Range = (0.5, 1.0)
-    """Of a flake at its middle."""
+    """Opacity of a flake at its middle."""
     veil: Range = (0.0, 0.15)
     """Share of white that distant snow lays over the whole picture."""
     layers: tuple[Positive, Positive] = (2, 3)
@@ -95,7 +95,7 @@ class RainLayers(Kind, frozen=True, kw_only=True, tag="rain-layers"):
     degraded: str | None = None
     leave_out: tuple[str, ...] = ()
     gain: Range = (1.0, 1.0)
-    """By which the rain is multiplied."""
+    """Factor by which the rain is multiplied."""
 
     def __post_init__(self) -> None:
         require_range("gain", self.gain, 0, 10)
@@ -126,7 +126,7 @@ class Pictures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     leave_out: tuple[str, ...] = ()
     """Names of clean pictures to leave out, or text files with one a line."""
     task: str | None = None
-    """Of a network of several tasks: the one that these pictures teach or measure."""
+    """Task, of a network of several, that these pictures teach or measure."""
 
     @property
     def title(self) -> str:

@@ -20,13 +20,13 @@ class PruneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     macs: Fraction | None = None
     """Share of the multiply-accumulates of one default tile that is gone in the end."""
     latency: Fraction | None = None
-    """Or share of what one such tile takes, measured on ``target`` of this machine."""
+    """Share of one default tile's latency that is gone instead, measured on ``target`` here."""
     target: str = "x86-openvino"
     precision: PrecisionName = "int8"
     rounds: Positive = 3
-    """In each, an equal part of that share goes."""
+    """Rounds of pruning; in each, an equal part of the share that is to go goes."""
     weights: str | None = None
-    """Of the dense network, relative to the recipe; the shipped ones where absent."""
+    """Weights of the dense network, relative to the recipe; the shipped ones where absent."""
     parts: tuple[Part, ...] = ("channels", "hidden", "heads", "head-widths")
     blocks: Positive | None = None
     """Blocks of the row that is the network's body that stay; the others go in the first round,
@@ -39,9 +39,9 @@ class PruneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     least: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.25
     """Share of the units of any layer, and of its heads, that stays in each round."""
     batches: Positive = 64
-    """Of the training's, on which importance is measured."""
+    """Batches of the training's, on which importance is measured."""
     dense_weight: Weight = 0.0
-    """Of the mean absolute difference to the dense network's output, which then teaches."""
+    """Weight of the mean absolute difference to the dense network's output, which then teaches."""
 
     def __post_init__(self) -> None:
         if (self.macs is None) == (self.latency is None):

@@ -11,7 +11,7 @@ class Quantization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Products read values rounded to 8 bits while weights learn; the weights stay in float32."""
 
     target: str = "x86-openvino"
-    """Whose rules for INT8 hold: a target's name, or a file relative to the recipe."""
+    """Target whose rules for INT8 hold: its name, or a file relative to the recipe."""
     keep_float: tuple[str, ...] = ()
     """Further modules that are not rounded, as patterns such as ``layers.2.*``;
     ``*.matmul`` are all products of two activations."""

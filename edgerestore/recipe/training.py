@@ -26,8 +26,8 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     patch: Positive = 32
     """Side of the input crop, in pixels."""
     sparsity: Literal["2:4"] | None = None
-    """Of every four weights that an output reads in a row, the two smallest become zero at the
-    start and stay so, for TensorRT's sparse kernels. Go on from trained weights."""
+    """Zeros among weights: the two smallest of every four that an output reads in a row become
+    zero at the start and stay so, for TensorRT's sparse kernels. Go on from trained weights."""
     loss: PixelLoss = "l1"
     contrastive: Contrastive | None = None
     distillation: Distillation | None = None
@@ -38,12 +38,12 @@ class TrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     optimizer: Optimizer = Optimizer()
     learning_rate: Rate = 1e-3
     warmup_steps: Count = 200
-    """Over which the rate grows evenly from nearly nothing."""
+    """Steps over which the rate grows evenly from nearly nothing."""
     schedule: Schedule = Cosine()
     clip_norm: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     """The largest norm of a gradient; longer ones are shortened to it. 0 for no limit."""
     ema: Decay = 0.999
-    """Of the weight average, which is what validates and ships. 0 for the last weights."""
+    """Decay of the weight average, which is what validates and ships. 0 for the last weights."""
     amp: Literal["fp32", "bf16", "fp16"] = "bf16"
     """What the forward pass computes in; weights stay in float32. ``fp16`` needs CUDA."""
     compile: bool = False

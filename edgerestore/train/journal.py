@@ -32,11 +32,11 @@ class Progress:
     """Mean over the steps since the last line of the log."""
     learning_rate: float
     gradient_norm: float
-    """Before it was clipped."""
+    """Norm of the gradient before it was clipped."""
     steps_per_s: float
-    """Since the last line of the log, validation included."""
+    """Steps a second since the last line of the log, validation included."""
     scores: Mapping[str, Figures] = field(default_factory=dict)
-    """Of the last validation, by set."""
+    """Figures of the last validation, by set."""
 
 
 class Journal:

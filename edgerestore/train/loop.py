@@ -147,9 +147,9 @@ class _Run:
     """The average with its products rounded, where it is to bear INT8."""
     journal: Journal | None = None
     losses: list[float] = field(default_factory=list)
-    """Since the last line of the log."""
+    """Losses since the last line of the log."""
     line_at: float = 0.0
-    """When that line was written."""
+    """When the last line of the log was written."""
     begun_at: float = 0.0
     """When the session began, less the seconds of those before."""
 

@@ -66,17 +66,17 @@ class PictureSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     task: str
     description: str
     side: Positive
-    """Of a calibration picture, in pixels."""
+    """Side of a calibration picture, in pixels."""
     scale: Positive = 1
-    """By which calibration pictures are shrunk."""
+    """Factor by which calibration pictures are shrunk."""
     degradation: Rain | Noise | None = None
-    """What is laid over them, at scale 1."""
+    """Degradation laid over calibration pictures, at scale 1."""
     share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
-    """Of the crops that the sources give."""
+    """Share of the crops that the sources give."""
     evaluation_scales: tuple[Positive, ...] = ()
-    """Of pairs of high and low resolution."""
+    """Scales of pairs of high and low resolution."""
     evaluation_side: Positive | None = None
-    """Of the middle of each evaluation picture that a degraded pair shows; all where absent."""
+    """Side of an evaluation picture's middle that a degraded pair shows; all where absent."""
     demo_scale: Positive | None = None
 
     def __post_init__(self) -> None:

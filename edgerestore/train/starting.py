@@ -20,7 +20,7 @@ from edgerestore.networks.weights import (
 )
 
 LEAST_SHARE = 0.5
-"""Of a network's values: with fewer from another model, this is hardly going on from it."""
+"""Least share of a network's values: with fewer from another model, this hardly goes on from it."""
 
 
 @dataclass(frozen=True, slots=True)

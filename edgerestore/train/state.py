@@ -35,9 +35,9 @@ class State:
     step: int = 0
     """Updates made."""
     seconds: float = 0.0
-    """Taken, in all sessions."""
+    """Seconds taken, in all sessions."""
     scores: dict[str, Figures] = field(default_factory=dict)
-    """Of the last validation, by set."""
+    """Figures of the last validation, by set."""
     best_psnr_y_db: float | None = None
     """The best mean over all sets."""
 

@@ -44,7 +44,7 @@ class Measurement:
 
     figures: Figures
     picture: Pixels
-    """Of the first image, side by side: input, restored, truth. H x W x 3 uint8."""
+    """The first image, side by side: input, restored, truth. H x W x 3 uint8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ class ValidationSet:
     name: str
     pairs: Sequence[ImagePair]
     task: int | None
-    """Of a network of several tasks."""
+    """Which task of a network of several."""
     spec: ModelSpec
     """The entry that deploys the task: its border, scale and size rule."""
     input_psnr_y_db: float
     """Mean PSNR-Y of the degraded images, enlarged bicubically to the truth's size."""
     input_psnr_rgb_db: float
-    """The same over RGB."""
+    """Mean PSNR over RGB of the same enlarged images."""
     recursions: int | None = None
     """How often the network recurs where it is measured; as it stands where None."""
     tiled: bool = False

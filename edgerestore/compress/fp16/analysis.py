@@ -42,7 +42,7 @@ LONGEST_SUM = 512
 """Terms. A running sum of equal values stands still at 2,048 of them in FP16's eleven bits."""
 
 SMALLEST_SCALE = 2.0**-16
-"""Of a quantizer: FP16 keeps nine bits of it, one more than what is quantized has."""
+"""Smallest scale of a quantizer: FP16 keeps nine bits of it, one more than what is quantized."""
 
 INVERTED_INPUTS = {"Div": 1, "Log": 0, "Reciprocal": 0, "Sqrt": 0}
 """Inputs whose small values make large results, or large slopes."""
@@ -71,11 +71,11 @@ class Analysis:
     """What stays in FP32, and what that was found on."""
 
     kept: dict[str, str]
-    """Why, by the node's name, in the graph's order."""
+    """Why each node stays, by its name, in the graph's order."""
     operators: dict[str, str]
-    """Kinds of those nodes."""
+    """Kinds of the nodes that stay, by name."""
     nodes: int
-    """Of the whole graph."""
+    """Nodes of the whole graph."""
     crops: int
 
     def settings(self) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def _with_flat_ones(crops: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _places(model: onnx.ModelProto) -> dict[str, str]:
-    """For nodes that are named after no module, whose result they compute with."""
+    """Whose result a node computes with, for nodes that are named after no module."""
     makers: dict[str, str] = {}
     places = {}
     for node in model.graph.node:
@@ -212,13 +212,13 @@ class _Judge:
             yield WRITES_IMAGE
 
     def _range(self, name: str) -> tuple[Range, float]:
-        """With the headroom that it needs: weights do not change."""
+        """Range of a tensor, with the headroom that it needs: weights do not change."""
         if name in self._weights:
             return self._weights[name], 1.0
         return self._tensors[name], HEADROOM
 
     def _guarded(self, node: onnx.NodeProto, measured: Range) -> Range:
-        """With the small constant that keeps a result from 0 as its smallest value."""
+        """Measured range, with the constant that keeps a result from 0 as its smallest value."""
         guards = [self._weights[name].largest for name in node.input if name in self._weights]
         return replace(measured, smallest=min([measured.smallest, *filter(None, guards)]))
 

@@ -28,7 +28,7 @@ class Range:
     """Magnitudes of one tensor, or of one internal sum, over all crops."""
 
     largest: float
-    """Of those that are numbers: ONNX Runtime passes NaN by."""
+    """Largest magnitude of those that are numbers: ONNX Runtime passes NaN by."""
     smallest: float
     overflowing: float
     """Share of values that FP16 cannot hold, the headroom included, NaN among them."""
@@ -36,7 +36,7 @@ class Range:
     """Share of values that are not 0 and below FP16's smallest normal number."""
 
     def joined(self, other: Range) -> Range:
-        """Over the crops of both, which are as many."""
+        """Range over the crops of both, which are as many."""
         return Range(
             max(self.largest, other.largest),
             min(self.smallest, other.smallest),
@@ -50,9 +50,9 @@ class Ranges:
     """What a network's values were on some crops."""
 
     tensors: dict[str, Range]
-    """By tensor; weights are not among them."""
+    """Ranges by tensor; weights are not among them."""
     sums: dict[str, Range]
-    """By node: sums of magnitudes, or of squares, that its result is computed from."""
+    """Ranges by node of the sums of magnitudes, or of squares, that its result is computed from."""
 
 
 def ranges_on(model: onnx.ModelProto, crops: NDArray[np.float32], headroom: float) -> Ranges:
@@ -75,7 +75,7 @@ def ranges_on(model: onnx.ModelProto, crops: NDArray[np.float32], headroom: floa
 
 
 def range_of(values: NDArray[np.float32]) -> Range:
-    """Of a weight, which is what it is: no headroom."""
+    """Range of a weight, which is what it is: no headroom."""
     sizes = np.abs(values)
     small = (sizes > 0) & (sizes < SMALLEST_NORMAL)
     return Range(

@@ -32,12 +32,12 @@ from edgerestore.metrics import psnr_db
 from edgerestore.recipe import Int8Rules
 
 STRENGTHS = (0.5, 0.0)
-"""Of smoothing; the first is the paper's."""
+"""Strengths of smoothing; the first is the paper's."""
 ASYMMETRIC = Int8Rules()
 """What schemes are compared by: the rules that ask for least."""
 LEAST_GAIN_DB = 0.5
-"""Of a trial's score, for biases to be corrected. Less is luck on real pictures, where any other
-rounding moves the worst one by some hundredths."""
+"""Least gain of a trial's score for biases to be corrected. Less is luck on real pictures, where
+any other rounding moves the worst one by some hundredths."""
 COLLECTED, JUDGED = 36, 12
 """Crops that ranges are collected and schemes compared on."""
 
@@ -78,11 +78,11 @@ class Calibrated:
     """Smoothed, where that was chosen: still the same function."""
     products: tuple[Product, ...]
     seen: dict[str, Seen]
-    """Of each tensor that is quantized."""
+    """What was seen of each tensor that is quantized."""
     means: dict[str, NDArray[np.float32]]
-    """Of each channel of what a product with a weight reads."""
+    """Mean of each channel of what a product with a weight reads."""
     crops: int
-    """That ranges were collected on: COLLECTED of those given, or all."""
+    """Crops that ranges were collected on: COLLECTED of those given, or all."""
     scheme: Scheme
     trials: tuple[Trial, ...]
     """What the scheme was chosen from, best first."""
@@ -90,7 +90,7 @@ class Calibrated:
     def plan(
         self, rules: Int8Rules, keep_float: Sequence[str] = (), only: str | None = None
     ) -> Plan:
-        """By the rules of one target, with further modules in float, or with all but one."""
+        """Plan by the rules of one target, with further modules in float, or with all but one."""
         products = [
             product
             for product in self.products

@@ -67,7 +67,7 @@ def corrected(
 
 
 def _bias_slots(model: onnx.ModelProto) -> dict[str, tuple[onnx.NodeProto, int]]:
-    """For each product with a bias, by its name: the node that reads it, and as which input."""
+    """Node that reads each product's bias, and as which input, by the product's name."""
     vectors = {constant.name for constant in model.graph.initializer if len(constant.dims) == 1}
     readers = defaultdict(list)
     for node in model.graph.node:

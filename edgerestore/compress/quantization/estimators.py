@@ -13,9 +13,9 @@ STEPS = 255
 OUTSIDE = 1e-5
 """Share of the values that the percentile estimator cuts off at each end: 99.999 % stay."""
 FRACTIONS = np.linspace(1.0, 0.3, 36)
-"""Of the extremes, that the estimators of least squares try."""
+"""Fractions of the extremes that the estimators of least squares try."""
 ROUNDS = 3
-"""Of looking for the lower end, then for the upper."""
+"""Rounds of looking for the lower end, then for the upper."""
 SMALLEST_STEP = 1e-12
 
 Range = tuple[float, float]
@@ -81,7 +81,7 @@ def _search(seen: Seen, symmetric: bool, counts: NDArray[np.int32]) -> Range:
 
 
 def _squares(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
-    """Of what quantizing to STEPS steps changes."""
+    """Squares of what quantizing to STEPS steps changes."""
     step = max((high - low) / STEPS, SMALLEST_STEP)
     rounded = np.clip(np.round((values - low) / step), 0, STEPS) * step + low
     squares: NDArray[np.float64] = (rounded - values) ** 2

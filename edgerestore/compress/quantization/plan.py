@@ -21,7 +21,7 @@ class Plan:
     pairs: Mapping[str, Sequence[Reader]]
     """Tensors that are quantized, and who reads the quantized values."""
     steps: Mapping[str, Steps]
-    """Of each of these tensors."""
+    """Steps of each tensor that is quantized."""
     whole_products: bool = False
     """See :attr:`edgerestore.recipe.Int8Rules.whole_products`; pairs only where not."""
     int16_pairs: bool = False

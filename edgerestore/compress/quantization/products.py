@@ -32,7 +32,7 @@ class Product:
     """One tensor; two in attention's products, which have no weight."""
     weight: str | None
     groups: int
-    """Of a convolution."""
+    """Groups of a convolution."""
 
     @property
     def module(self) -> str:
@@ -41,17 +41,17 @@ class Product:
 
     @property
     def output_axis(self) -> int:
-        """Of the weight."""
+        """Output axis of the weight."""
         return 0 if self.kind == "Conv" else 1
 
     @property
     def input_axis(self) -> int:
-        """Of the weight."""
+        """Input axis of the weight."""
         return 1 - self.output_axis
 
     @property
     def channel_axis(self) -> int:
-        """Of the activation."""
+        """Channel axis of the activation."""
         return 1 if self.kind == "Conv" else -1
 
 
@@ -94,7 +94,7 @@ class Source:
 
     tensor: str
     reader: Reader
-    """Of the quantized values: the product, or the first that moves them on their way to it."""
+    """Reader of the quantized values: the product, or the first that moves them on their way."""
 
 
 def sources_of(model: onnx.ModelProto, products: Sequence[Product]) -> dict[Reader, Source]:

@@ -66,7 +66,7 @@ class _Added:
         self._int16_pairs = int16_pairs
         self.constants: list[onnx.TensorProto] = []
         self._pairs: dict[str, list[onnx.NodeProto]] = {}
-        """By the name of the dequantized tensor."""
+        """Pairs of nodes, by the name of the dequantized tensor."""
         self._calls: Counter[str] = Counter()
         self._named: set[str] = set()
         self._integers: set[str] = set()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgerestore.compress.running import Crops, values_over
 
 BINS = 1024
-"""Of a histogram: four to each of 256 steps, where the range is not clipped."""
+"""Bins of a histogram: four to each of 256 steps, where the range is not clipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def mean_by_channel(
 
 
 def _histogram(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.int64]:
-    """As numpy's, in a fifth of its time."""
+    """Histogram like numpy's, in a fifth of its time."""
     width = (high - low) / BINS or 1.0
     places = ((values.ravel() - np.float32(low)) * np.float32(1 / width)).astype(np.int32)
     counts: NDArray[np.int64] = np.bincount(places.clip(0, BINS - 1), minlength=BINS)

@@ -14,7 +14,7 @@ class Found(Generic[Outcome]):
     """Where a search ended."""
 
     modules: tuple[str, ...] | None
-    """To leave in float; None where not even all of them are enough."""
+    """Modules to leave in float; None where not even all of them are enough."""
     tried: tuple[tuple[int, Outcome], ...]
     """Numbers of modules in float and what came of them, in the order of trying."""
 

@@ -21,9 +21,9 @@ class Sensitivity:
     module: str
     calls: int
     psnr_db: float
-    """To the FP32 output where this module alone is quantized: the lower, the more it hurts."""
+    """PSNR to the FP32 output where only this module is quantized: the lower, the more it hurts."""
     drop_db: float | None
-    """Of the PSNR to the ground truth, which takes pairs to tell."""
+    """Drop of the PSNR to the ground truth, which takes pairs to tell."""
 
 
 def module_sensitivities(

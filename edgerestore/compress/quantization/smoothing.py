@@ -23,9 +23,9 @@ from edgerestore.compress.running import Crops
 from edgerestore.export.onnx import drop_unread
 
 SMALLEST = 1e-5
-"""Of a channel's magnitude: one that is always 0 tells nothing."""
+"""Smallest magnitude of a channel: one that is always 0 tells nothing."""
 LARGEST_FACTOR = 100.0
-"""In either direction."""
+"""Largest smoothing factor in either direction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _may_be_smoothed(model: onnx.ModelProto, group: Group) -> bool:
 def _factor(
     activation: NDArray[np.float32], weight: NDArray[np.float32], strength: float
 ) -> NDArray[np.float32]:
-    """By channel; 1 in the geometric mean."""
+    """Smoothing factor by channel; 1 in the geometric mean."""
     a = np.log(np.maximum(activation, SMALLEST))
     w = np.log(np.maximum(weight, SMALLEST))
     exponent = strength * a - (1 - strength) * w

@@ -94,5 +94,5 @@ def _behind(unit: ResidualUnit, weight: Tensor) -> nn.Conv2d:
 
 
 def _value(scale: nn.Module) -> Tensor:
-    """Of a learned scalar, or of the identity that stands where one was folded."""
+    """Value of a learned scalar, or of the identity that stands where one was folded."""
     return value_of(scale) if isinstance(scale, Scale) else torch.ones(())

@@ -106,7 +106,7 @@ class FoldedBody(nn.Module):
 
 
 class FoldedEncoderLayer(nn.Module):
-    """As :class:`EncoderLayer`."""
+    """Computes what :class:`EncoderLayer` does."""
 
     def __init__(self, source: EncoderLayer) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class FoldedEncoderLayer(nn.Module):
 
 
 class FoldedDecoderLayer(nn.Module):
-    """As :class:`DecoderLayer`, with the task embedding inside."""
+    """Computes what :class:`DecoderLayer` does, with the task embedding inside."""
 
     def __init__(self, source: DecoderLayer, embedding: Tensor) -> None:
         super().__init__()

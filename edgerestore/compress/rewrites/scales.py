@@ -73,7 +73,7 @@ def _fold_body(network: ESRT) -> int:
 
 
 def value_of(scale: nn.Module) -> Tensor:
-    """Of a learned scalar."""
+    """Value of a learned scalar."""
     value = scale.scale
     assert isinstance(value, Tensor)
     return value.detach().clone()
@@ -87,6 +87,6 @@ def _take(owner: nn.Module, name: str) -> Tensor:
 
 
 def bias_of(conv: nn.Conv2d) -> Tensor:
-    """Of a convolution that has one."""
+    """Bias of a convolution that has one."""
     assert conv.bias is not None
     return conv.bias

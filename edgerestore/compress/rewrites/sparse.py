@@ -14,7 +14,7 @@ from edgerestore.networks.drsformer import (
 )
 
 SMALLEST_NORM = 1e-12
-"""As the reference form divides by at least."""
+"""Smallest norm that is divided by, as in the reference form."""
 
 
 def sort_scores_once(network: nn.Module) -> int:
@@ -258,7 +258,7 @@ def _selected(conv: nn.Conv2d, channels: Tensor) -> nn.Conv2d:
 
 
 def _depthwise(weight: Tensor) -> nn.Conv2d:
-    """From C x 1 x k x k."""
+    """Depthwise convolution from a weight of C x 1 x k x k."""
     channels, kernel = len(weight), weight.shape[-1]
     conv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
     conv.weight.data = weight.contiguous()

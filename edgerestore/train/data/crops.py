@@ -39,7 +39,7 @@ class Batch:
     high: Tensor
     """N x 3 x sH x sW, s the task's scale."""
     task: int | None
-    """Of a network of several tasks: which one, counted as the network counts them."""
+    """Which task of a network of several, counted as the network counts them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class SourcePictures:
 
     pictures: Sequence[Picture]
     shards: Shards | None
-    """Where pictures come from instead."""
+    """Shards that pictures come from instead."""
     degrade: Degrade | None
     """None where each picture's degraded form is kept, or made by reduction."""
     rain: Sequence[Picture]
@@ -57,7 +57,7 @@ class SourcePictures:
     patch: int
     turn: bool
     probability: np.ndarray[tuple[int], np.dtype[np.float64]]
-    """Of each picture: in proportion to its area, so that no pixel is favoured."""
+    """Probability of each picture: in proportion to its area, so that no pixel is favoured."""
 
     def draw(self, seed: int, step: int, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
         """A random crop with flips and rotations: input of ``patch`` pixels a side, and target."""
@@ -118,7 +118,7 @@ class TrainingData:
             yield from source.rain
 
     def shards(self) -> list[Shards]:
-        """Those that crops are drawn from besides."""
+        """Shards that crops are drawn from besides."""
         sources = itertools.chain(*self._by_task.values())
         return [source.shards for source in sources if source.shards is not None]
 

@@ -25,23 +25,23 @@ Vectors = NDArray[np.float32]
 """One a row, without mean and of length 1: products of them are correlations."""
 
 LONGEST_SIDE = 192
-"""Of the reduced pictures that are compared, in pixels."""
+"""Longest side of the reduced pictures that are compared, in pixels."""
 SHORTEST_SIDE = 16
-"""Of a picture that can be told from others, in pixels."""
+"""Shortest side of a picture that can be told from others, in pixels."""
 COARSE, MEDIUM, FINE = 8, 16, 32
 """Means on a side of a square."""
 CANDIDATES = 48
 """Squares that are looked at again among those whose coarse means agree best."""
 FINALISTS = 3
-"""Of these, the squares that are moved to where they fit best."""
+"""Squares among the candidates that are moved to where they fit best."""
 SMALLEST_SHARE = 0.48
-"""Of a picture's shorter side, that a square which is looked for has."""
+"""Smallest share of a picture's shorter side that a square which is looked for has."""
 SIZE_RATIO = 1.07
-"""Between the sizes of squares that are looked for."""
+"""Ratio between the sizes of squares that are looked for."""
 STEPS = 16
-"""Into which a square's side is divided by the places that are looked at."""
+"""Steps into which a square's side is divided by the places that are looked at."""
 ROUNDS = 5
-"""Of halving that step on the way to the place that fits best."""
+"""Rounds of halving the step between places on the way to the one that fits best."""
 COARSE_LIKENESS, MEDIUM_DETAIL, LIKENESS, DETAIL = 0.9, 0.35, 0.9, 0.55
 """Correlations that pictures of one thing reach: of coarse means, of what medium ones have over
 their neighbourhood, of fine means, and of what these have over theirs."""
@@ -57,7 +57,7 @@ class Look:
     name: str
     height: int
     width: int
-    """Of the reduced picture, in pixels."""
+    """Width of the reduced picture, in pixels, as ``height`` is its height."""
     integral: Floats
     """Sums of luma above and to the left of each of its corners."""
 
@@ -116,10 +116,10 @@ class Album:
 
     looks: Sequence[Look]
     middles: Vectors
-    """Of each picture in all orientations."""
+    """Middle of each picture in all orientations."""
     squares: Floats
     views: Vectors
-    """Of each square of each picture."""
+    """View of each square of each picture."""
     ends: NDArray[np.int64]
     """Where the squares of each picture end."""
 

@@ -23,7 +23,7 @@ from edgerestore.pictures import SUFFIXES, decode_rgb, picture_files
 from edgerestore.train.data.pictures import Picture
 
 OPEN_SHARDS = 4
-"""At once: crops are drawn from all of them, which mixes neighbouring shards."""
+"""Shards open at once: crops are drawn from all of them, which mixes neighbouring shards."""
 MAX_PICTURE_BYTES = 64 << 20
 DECODED = 256
 """Pictures kept decoded, so that several crops of one cost one decoding."""

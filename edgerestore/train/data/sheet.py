@@ -13,7 +13,7 @@ from edgerestore.recipe.pictures import Pictures
 from edgerestore.train.data.pictures import Pixels
 
 SIDE = 192
-"""Of a crop on the sheet, in pixels."""
+"""Side of a crop on the sheet, in pixels."""
 GAP, LABEL = 6, 18
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 

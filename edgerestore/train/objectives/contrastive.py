@@ -34,7 +34,7 @@ class PatchContrast(Term):
         self._tap = Tap(network, (BODY,))
 
     def forward(self, output: Tensor, batch: Batch) -> Tensor:
-        """As :class:`Term` says. Raises InputError for a share of only one image."""
+        """Gives the loss as :class:`Term` says. Raises InputError for a share of one image only."""
         tokens = self._tap.take()[BODY]
         if tokens.ndim != TOKENS_NDIM:
             raise InputError(

@@ -67,7 +67,7 @@ class TeacherMatch(Term):
         self.projections = self._projections(network, spec, patch).to(device)
 
     def forward(self, output: Tensor, batch: Batch) -> Tensor:
-        """As :class:`Term` says."""
+        """Gives the loss as :class:`Term` says."""
         with torch.no_grad():
             taught = run_network(self._teacher[0], batch)
         loss = self.settings.output_weight * F.l1_loss(output, taught)

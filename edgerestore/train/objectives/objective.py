@@ -55,7 +55,7 @@ class Objective(nn.Module):
         self.terms = nn.ModuleList(terms)
         self.recursions = recursions
         self.ranges = network.ranges if isinstance(network, FakeQuantized) else Ranges()
-        """Of what is rounded in the network's calls; none where it does not learn for INT8."""
+        """Ranges of what the network's calls round; none where it does not learn for INT8."""
 
     def forward(self, batch: Batch) -> Tensor:
         """The loss of a batch: a scalar in float32, under the caller's rules of autocast."""

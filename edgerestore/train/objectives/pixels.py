@@ -9,7 +9,7 @@ from torch import Tensor
 from edgerestore.recipe.objectives import PixelLoss
 
 CHARBONNIER_EPSILON = 1e-3
-"""At a range of 1, as Lai et al. (LapSRN, TPAMI 2018) chose it."""
+"""Epsilon at a range of 1, as Lai et al. (LapSRN, TPAMI 2018) chose it."""
 
 
 def pixel_loss(kind: PixelLoss, output: Tensor, target: Tensor) -> Tensor:

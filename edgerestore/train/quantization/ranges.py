@@ -23,9 +23,9 @@ class Ranges:
 
     def __init__(self) -> None:
         self._known: dict[str, Tensor] = {}
-        """Two values a site."""
+        """Lowest and highest value by site."""
         self._seen: dict[str, Tensor] = {}
-        """The same of the step that runs."""
+        """Lowest and highest value by site in the step that runs."""
 
     def __getitem__(self, site: str) -> Tensor | None:
         """Lowest and highest; None before the first step."""

@@ -31,7 +31,7 @@ ANGLE_SPREAD = 8.0
 SMALLEST = 0.4
 """Standard deviation below which no sensor draws a point, in pixels."""
 STEEPNESS = 1.6
-"""Of a flake's rim: its Gaussian is multiplied by this and cut at the flake's opacity."""
+"""Steepness of a flake's rim: its Gaussian, multiplied by this, is cut at the flake's opacity."""
 
 
 def add_snow(image: NDArray[np.uint8], snow: Snow, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -27,9 +27,9 @@ class Spots:
     x: Floats
     """Middle of the path; may lie outside the picture."""
     length: Floats
-    """Of the path."""
+    """Length of the path."""
     angle: Floats
-    """Of the path, in radians from the vertical, well below a right angle."""
+    """Angle of the path, in radians from the vertical, well below a right angle."""
     sigma: Floats
     """Standard deviation across the path."""
     fade: Floats
